@@ -1,0 +1,9 @@
+"""The command ``baseplate-serve``.
+
+patch.py       what must happen before anything else is imported
+arguments.py   the command line
+serve.py       the composition root: the one place that knows everybody
+check.py       --check
+report.py      errors, as an operator reads them
+reload.py      --reload: a parent that holds the port and watches files
+"""

@@ -1,0 +1,156 @@
+"""The composition root, in the order of the runbook: read settings, export metrics, acquire the listener,
+load the application, serve, stop."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent.event import Event as Flag
+
+from baseplate_serve._command import application
+from baseplate_serve._command.check import check
+from baseplate_serve._command.report import report
+from baseplate_serve._command.watch import FILES_FD, TELL_EVERY_S, Teller, files_of, loaded_files
+from baseplate_serve._drop_in import finder
+from baseplate_serve._lifecycle.lifecycle import Lifecycle
+from baseplate_serve._lifecycle.phase import Event, Phase
+from baseplate_serve._lifecycle.signals import Signals, StoppedWhileStarting
+from baseplate_serve._logs import setup as logs
+from baseplate_serve._metrics.exporter import make_exporter
+from baseplate_serve._settings.ini import read_ini
+from baseplate_serve._settings.options import ServerSettings, read_settings
+from baseplate_serve._sockets import systemd
+from baseplate_serve._sockets.acquire import Listener, acquire
+from baseplate_serve._sockets.einhorn import EinhornWorker, acknowledge, worker_of
+from baseplate_serve.errors import ApplicationError, EndpointError, ServeError
+from baseplate_serve.state import SERVER_STATE
+
+if TYPE_CHECKING:
+    import argparse
+
+    from baseplate_serve._settings.ini import IniFile
+
+log = logging.getLogger("baseplate_serve")
+
+ORPHAN_CHECK_S = 1.0  # how often a worker looks whether its Einhorn master is still there
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until asked to stop, or check.  Returns the exit status.  Switches: yes."""
+    finder.install()
+    sys.path.append(os.getcwd())  # noqa: PTH109 (a service started from its checkout finds its modules)
+    teller = Teller(int(os.environ[FILES_FD])) if FILES_FD in os.environ else None
+    if teller is not None:
+        gevent.spawn(_tell_loaded, teller)
+    try:
+        file = read_ini(
+            arguments.config_file, server_name=arguments.server_name, app_name=arguments.app_name
+        )
+        settings = read_settings(file)
+        if arguments.check:
+            return check(file, settings, arguments.bind)
+        if teller is not None:
+            settings = replace(settings, drain_time=timedelta(0))  # nobody routes to a server under --reload
+        logs.configure(debug=arguments.debug, filename=file.filename if file.has_loggers else None)
+        return _serve(arguments, file, settings)
+    except ServeError as error:
+        if teller is not None:
+            teller.tell(loaded_files() | files_of(error))
+        return report(error)
+
+
+def _tell_loaded(teller: Teller) -> None:
+    """Tell --reload what is loaded, now and as more comes."""
+    while True:
+        teller.tell(loaded_files())
+        gevent.sleep(TELL_EVERY_S)
+
+
+def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSettings) -> int:
+    lifecycle = Lifecycle(SERVER_STATE)
+    signals = Signals(lifecycle)
+    worker = worker_of(os.environ, parent_pid=os.getppid())
+    exporter = (
+        make_exporter(os.environ, settings.metrics_endpoint, einhorn_worker=worker is not None)
+        if settings.metrics_enabled
+        else None
+    )
+    listener: Listener | None = None
+    try:
+        signals.install()  # before the application, which may install its own
+        if exporter is not None:
+            exporter.start()
+        listener = acquire(arguments.bind, worker, os.environ)
+        app_factory = application.load_app_factory(file)
+        app = application.make_app(file, app_factory)
+        server_factory = application.load_server_factory(file)
+        listener.listen()
+        server = application.make_server(file, server_factory, listener.sock, app)
+        signals.in_flight = getattr(server, "in_flight", list)
+        gc.collect()  # what loading left behind
+        _start(server)
+        lifecycle.advance(Event.READY, f"listening on {listener.name}, {listener.origin}")
+        _tell_everybody(worker, lifecycle)
+        lifecycle.wait_while(Phase.SERVING)
+        systemd.notify(os.environ, "STOPPING=1")
+        _stop(server, settings, lifecycle)
+    except StoppedWhileStarting:
+        log.info("stopped while the application was being loaded")
+        SERVER_STATE.phase = Phase.STOPPED
+    finally:
+        if listener is not None:
+            listener.close()
+        if exporter is not None:
+            exporter.stop()
+    return 0
+
+
+def _start(server: Any) -> None:
+    try:
+        server.start()
+    except Exception as error:
+        raise ApplicationError("the server could not be started") from error
+
+
+def _tell_everybody(worker: EinhornWorker | None, lifecycle: Lifecycle) -> None:
+    """Ready: tell Einhorn and systemd.  Switches: yes."""
+    systemd.notify(os.environ, "READY=1")
+    if worker is None:
+        return
+    try:
+        acknowledge(worker)
+    except EndpointError as error:
+        # Serving works all the same; in manual mode Einhorn will replace us, and says so itself.
+        log.error("Einhorn was not told that we serve: %s", error)
+    gevent.spawn(_leave_with, worker, lifecycle)
+
+
+def _leave_with(worker: EinhornWorker, lifecycle: Lifecycle) -> None:
+    """Stop when the Einhorn master is gone: nobody would ever replace or stop this worker."""
+    while os.getppid() == worker.master_pid:
+        gevent.sleep(ORPHAN_CHECK_S)
+    lifecycle.post(Event.STOP_ASKED, "the Einhorn master is gone")
+
+
+def _stop(server: Any, settings: ServerSettings, lifecycle: Lifecycle) -> None:
+    """Drain, finish, stop.  Switches: yes."""
+    left_early = lifecycle.wait_while(Phase.DRAINING, timeout_s=settings.drain_time.total_seconds())
+    if not left_early:
+        lifecycle.advance(Event.DRAIN_OVER)
+    finished = Flag()
+    finish = gevent.spawn(server.stop)
+    finish.link(lambda _greenlet: finished.set())
+    if lifecycle.wait_while(Phase.FINISHING, until=finished):
+        finish.kill()  # stop was asked for a third time: our servers cut off what is left, and return
+    elif not finish.successful():
+        raise ApplicationError("the server could not be stopped") from finish.exception
+    else:
+        abandoned = getattr(server, "abandoned", 0)
+        lifecycle.advance(Event.STOP_TIMEOUT if abandoned else Event.LAST_REPLY_SENT)

@@ -1,0 +1,135 @@
+"""Which files a server was made of, and when they change."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from baseplate_serve.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FILES_FD = "BASEPLATE_SERVE_FILES_FD"  # where a child of --reload writes the files it loaded
+TELL_EVERY_S = 1.0
+DEBOUNCE_MS = 100  # an editor writes a file in several steps
+LOOK_UP_MS = 250  # how often to look whether the child lives, and what it has loaded
+
+
+def loaded_files() -> set[str]:
+    """The files of all modules that are loaded, sources rather than byte code."""
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    return {file for file in files if isinstance(file, str)}
+
+
+def files_of(error: BaseException | None) -> set[str]:
+    """The files that *error* and its causes are about: those it passed through, and the one that does not
+    parse."""
+    files: set[str] = set()
+    while error is not None:
+        files.update(frame.filename for frame in traceback.extract_tb(error.__traceback__))
+        if isinstance(error, SyntaxError) and error.filename:
+            files.add(error.filename)
+        error = error.__cause__ or error.__context__
+    return files
+
+
+class Teller:
+    """The child's side: writes each file once to the descriptor that --reload gave us."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._told: set[str] = set()
+        os.set_inheritable(fd, False)
+
+    def tell(self, files: Iterable[str]) -> None:
+        """Tell the parent of those of *files* it does not know.  A parent that is gone is no matter."""
+        new = set(files) - self._told
+        self._told |= new
+        if new:
+            try:
+                os.write(self._fd, "".join(f"{file}\n" for file in new).encode(errors="surrogateescape"))
+            except BrokenPipeError:
+                return
+
+
+class Watch:
+    """The parent's side: knows the files, waits until one of them changes."""
+
+    def __init__(self, files: Iterable[str]) -> None:
+        """Raises `UsageError` where watchfiles is not installed."""
+        try:
+            import watchfiles  # noqa: PLC0415 (an extra)
+        except ImportError:
+            raise UsageError("--reload needs watchfiles: pip install 'baseplate-serve[reload]'") from None
+        self._watchfiles = watchfiles
+        self._written: dict[str, int | None] = {}  # file to its time of modification when we heard of it
+        self._changes: Any = None  # watchfiles' generator, over the directories of the files
+        self._fd: int | None = None
+        self.learn(files)
+
+    def listen_to(self, fd: int) -> None:
+        """Learn of files from a new child, through *fd*."""
+        if self._fd is not None:
+            self._hear()  # the last words of the child before
+            os.close(self._fd)
+        os.set_blocking(fd, False)
+        self._fd = fd
+
+    def wait(self) -> set[str]:
+        """The files that have changed since we heard of them; empty if none did for a moment."""
+        self._hear()
+        if self._changes is None:
+            folders = {str(Path(file).parent) for file in self._written}
+            self._changes = self._watchfiles.watch(
+                *(folder for folder in folders if os.path.isdir(folder)),
+                watch_filter=lambda _change, file: file in self._written,
+                recursive=False,
+                debounce=DEBOUNCE_MS,
+                rust_timeout=LOOK_UP_MS,
+                yield_on_timeout=True,
+                raise_interrupt=False,
+            )
+        next(self._changes, None)
+        # What changed is read from the files, not from the events: nothing is missed while no
+        # generator runs, and a file that was written again with the same time is not new.
+        return {file for file, written in self._written.items() if _modified(file) != written}
+
+    def forget(self, changed: Iterable[str]) -> None:
+        """Take *changed* as they are now."""
+        for file in changed:
+            self._written[file] = _modified(file)
+
+    def _hear(self) -> None:
+        if self._fd is None:
+            return
+        told = b""
+        while True:
+            try:
+                data = os.read(self._fd, 65536)
+            except BlockingIOError:
+                break
+            if not data:
+                break
+            told += data
+        self.learn(told.decode(errors="surrogateescape").splitlines())
+
+    def learn(self, files: Iterable[str]) -> None:
+        """Watch *files*, too."""
+        known = {Path(file).parent for file in self._written}
+        for file in files:
+            path = os.path.abspath(file)
+            if path not in self._written and os.path.isfile(path):
+                self._written[path] = _modified(path)
+        if {Path(file).parent for file in self._written} - known:
+            self._changes = None
+
+
+def _modified(file: str) -> int | None:
+    try:
+        return os.stat(file).st_mtime_ns
+    except OSError:
+        return None  # an editor is replacing it, or it is gone: a change either way

@@ -1,0 +1,66 @@
+"""What an application built with ``baseplate`` expects of the server around it.
+
+Nothing here is imported or done for an application that does not use the package.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from baseplate_serve._drop_in.finder import real_baseplate_is_loaded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+
+log = logging.getLogger("baseplate_serve")
+
+LOOPBACK = ("127.0.0.1", "::1")
+
+
+def start_tracing() -> None:
+    """Do as Baseplate's command does before it calls the application's factory: OpenTelemetry's global
+    tracer provider, trace ids in log records, context across threads.
+
+    Must run before the application makes its first tracer."""
+    if not real_baseplate_is_loaded():
+        return
+    from baseplate.server import original  # noqa: PLC0415 (the installed package's, now that it is used)
+
+    original.LoggingInstrumentor().instrument()
+    original.ThreadingInstrumentor().instrument()
+    original.configure_tracing()
+
+
+def rpc_attributes(app: Any) -> Callable[[Any, Any], AbstractContextManager[Any]] | None:
+    """What surrounds a Thrift connection so that Baseplate's spans carry its attributes; None without it."""
+    baseplate = getattr(app, "baseplate", None)
+    if baseplate is None or not real_baseplate_is_loaded():
+        return None
+    from form_observability import ctx  # noqa: PLC0415 (a dependency of baseplate's)
+
+    service = baseplate.service_name
+
+    def around(server: Any, address: Any) -> AbstractContextManager[Any]:
+        # Names of OpenTelemetry's semantic conventions, as Baseplate's spans have them.
+        host, port = (server.address if isinstance(server.address, tuple) else (server.address, None))[:2]
+        attributes = {"rpc.system": "thrift", "rpc.service": service, "net.host.ip": host, "net.host.port": port}
+        if host in LOOPBACK:
+            attributes["net.host.name"] = "localhost"
+        if isinstance(address, tuple):
+            attributes |= {"net.peer.ip": address[0], "net.peer.port": address[1]}
+            if address[0] in LOOPBACK:
+                attributes["net.peer.name"] = "localhost"
+        return ctx.set(attributes)  # type: ignore[no-any-return]
+
+    return around
+
+
+def start_runtime_monitor(server_config: Mapping[str, str], app: Any, pool: Any) -> None:
+    """Report process-level metrics through the Baseplate object of *app*, if it has one."""
+    if getattr(app, "baseplate", None) is None or not real_baseplate_is_loaded():
+        return
+    from baseplate.server import runtime_monitor  # noqa: PLC0415 (the installed package's)
+
+    runtime_monitor.start(dict(server_config), app, pool)

@@ -1,0 +1,1 @@
+"""Stands in for ``baseplate`` where that package is not installed."""

@@ -1,0 +1,1 @@
+"""Stands in for ``baseplate.lib`` where the package is not installed."""

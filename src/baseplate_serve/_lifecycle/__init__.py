@@ -1,0 +1,8 @@
+"""Life and death of the process: its phases, its connections, its signals, its stop.
+
+phase.py        the one table of phases; knows no sockets, signals or clocks
+connections.py  who is connected and what is in flight, in one place
+lifecycle.py    the phase this process is in, and the wait for the next event
+signals.py      signals become events
+dump.py         SIGUSR1: where everything is
+"""

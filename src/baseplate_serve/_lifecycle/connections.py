@@ -1,0 +1,117 @@
+"""Who is connected, and what is in flight: the one place that shutdown, signals and metrics ask.
+
+A server makes one `Connection` per client and, around each request, calls `began` and `ended`: two
+attribute writes, so that a request costs next to nothing here.  Everything else is worked out when
+somebody asks.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from gevent.event import Event
+
+from baseplate_serve._sockets.names import address_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@dataclass(frozen=True)
+class InFlight:
+    """One request in flight, as logs and dumps show it."""
+
+    description: str  # 'GET /slow', 'Greeter.greet'
+    peer: str  # '127.0.0.1:51212', or 'unix'
+    age_s: float
+
+    def __str__(self) -> str:
+        return f"{self.description} from {self.peer}, {self.age_s:.3f} s old"
+
+
+class Connection:
+    """One client's connection.  Idle while `began_at` is None."""
+
+    __slots__ = ("began_at", "describe", "leaving", "opened_at", "peer", "sock")
+
+    def __init__(self, sock: Any, address: Any, describe: Callable[[], str]) -> None:
+        self.sock = sock
+        self.peer = address_name(address)  # evaluated once: a client that has gone has no name any more
+        self.describe = describe  # says what the request in flight is; called only when asked
+        self.opened_at = monotonic()
+        self.began_at: float | None = None  # when the request in flight began
+        self.leaving = False  # serve what has arrived, then close
+
+    def began(self) -> None:
+        """A request has begun: its first bytes have arrived."""
+        self.began_at = monotonic()
+
+    def ended(self) -> None:
+        """The reply has been handed to the kernel; the connection is idle again."""
+        self.began_at = None
+
+    def leave(self) -> None:
+        """Close at once if idle, after the reply if a request is in flight.
+
+        Idle is closed by ending its *reading* side: what the client had already sent is still read
+        and answered, and only then comes the end of the stream.  Switches: no."""
+        self.leaving = True
+        if self.began_at is None:
+            stop_reading(self.sock)
+
+
+def stop_reading(sock: Any) -> None:
+    """End the reading side of *sock*: what has arrived can still be read, nothing more comes."""
+    try:
+        sock.shutdown(socket.SHUT_RD)
+    except OSError:
+        # ENOTCONN: the client has gone already, its greenlet is about to notice; EBADF likewise.
+        pass
+
+
+class Connections:
+    """All open connections of one server.
+
+    `none_left` is set while there is none."""
+
+    def __init__(self) -> None:
+        self._open: set[Connection] = set()
+        self._leaving = False
+        self.none_left = Event()
+        self.none_left.set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(tuple(self._open))
+
+    def add(self, connection: Connection) -> None:
+        """Track *connection* until `discard`; one that comes while all leave, leaves too."""
+        self._open.add(connection)
+        self.none_left.clear()
+        if self._leaving:
+            connection.leave()
+
+    def discard(self, connection: Connection) -> None:
+        """Forget *connection*: it is closed."""
+        self._open.discard(connection)
+        if not self._open:
+            self.none_left.set()
+
+    def leave(self) -> None:
+        """Let every connection go: idle ones now, busy ones after their reply.  Switches: no."""
+        self._leaving = True
+        for connection in self:
+            connection.leave()
+
+    def in_flight(self) -> list[InFlight]:
+        """The requests in flight, oldest first."""
+        now = monotonic()
+        busy = [(c.began_at, c) for c in self._open if c.began_at is not None]
+        busy.sort(key=lambda pair: pair[0])
+        return [InFlight(c.describe(), c.peer, now - began_at) for began_at, c in busy]
+

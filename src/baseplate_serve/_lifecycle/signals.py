@@ -1,0 +1,73 @@
+"""Signals become events.
+
+They are installed before the application's factory runs, so that a handler which the application
+installs for itself (SIGUSR1, SIGUSR2) wins over ours.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import gevent
+from gevent import get_hub, getcurrent
+
+from baseplate_serve._lifecycle.dump import log_everything, log_interrupted
+from baseplate_serve._lifecycle.phase import Event, Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from baseplate_serve._lifecycle.connections import InFlight
+    from baseplate_serve._lifecycle.lifecycle import Lifecycle
+
+STOP_SIGNALS = (
+    signal.SIGTERM,  # Kubernetes, systemd
+    signal.SIGINT,  # Ctrl-C
+    signal.SIGUSR2,  # Einhorn
+)
+
+
+class StoppedWhileStarting(SystemExit):
+    """Raised in the main greenlet by a stop signal while the application is still being loaded."""
+
+
+class Signals:
+    """Posts stop signals to *lifecycle* and dumps on SIGUSR1.
+
+    `in_flight` says which requests are in flight; the composition root sets it once there is a server."""
+
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        self.in_flight: Callable[[], list[InFlight]] = list
+        self._lifecycle = lifecycle
+        self._stop_asked = False
+        self._dump_asked = get_hub().loop.async_()
+        self._dump_asked.start(self._spawn_dump)
+
+    def install(self) -> None:
+        """Take over the stop signals and SIGUSR1; system calls they interrupt are resumed."""
+        for signum in STOP_SIGNALS:
+            signal.signal(signum, self._on_stop)
+            signal.siginterrupt(signum, False)
+        signal.signal(signal.SIGUSR1, self._on_dump)
+        signal.siginterrupt(signal.SIGUSR1, False)
+
+    def _on_stop(self, signum: int, _frame: FrameType | None) -> None:
+        name = signal.Signals(signum).name
+        if self._lifecycle.phase is Phase.STARTING:
+            # Loading may take long and nobody is being served: leave now.  Raised in whichever
+            # greenlet runs, gevent carries a SystemExit to the main one.
+            raise StoppedWhileStarting(0)
+        repeated = self._stop_asked and signum != signal.SIGUSR2  # Einhorn repeats itself, people insist
+        self._stop_asked = True
+        self._lifecycle.post(Event.STOP_REPEATED if repeated else Event.STOP_ASKED, name)
+
+    def _on_dump(self, _signum: int, frame: FrameType | None) -> None:
+        if getcurrent() is not get_hub():
+            # Code is running, perhaps for ever: show it from here, the greenlet below may never run.
+            log_interrupted(frame)
+        self._dump_asked.send()
+
+    def _spawn_dump(self) -> None:
+        gevent.spawn(log_everything, self.in_flight)

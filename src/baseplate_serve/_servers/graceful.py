@@ -1,0 +1,78 @@
+"""What both servers share: accept, track every connection, stop without losing a request."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent.pool import Pool
+from gevent.server import StreamServer
+
+from baseplate_serve._lifecycle.connections import Connections, InFlight
+from baseplate_serve._sockets.bind import OwnListener, no_delay
+from baseplate_serve._sockets.leave import HANDSHAKE_S, refuse_handshakes
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+log = logging.getLogger("baseplate_serve")
+
+# How long what is cut off may take in its `finally` clauses before the process leaves without it.
+CLEAN_UP_S = 5.0
+
+
+class GracefulServer(StreamServer):  # type: ignore[misc] # gevent's classes are untyped to mypy here
+    """A gevent server that knows its connections.
+
+    `stop` closes idle connections at once and waits for requests in flight; *stop_timeout* bounds it."""
+
+    def __init__(
+        self,
+        listener: Any,
+        *,
+        stop_timeout: timedelta,
+        max_concurrency: int | None = None,
+        **pywsgi: Any,  # what else gevent's WSGIServer takes, where it is a base
+    ) -> None:
+        self.connections = Connections()
+        self.abandoned = 0  # requests cut off, ever
+        self._own_listener = isinstance(listener, OwnListener)
+        no_delay(listener)
+        super().__init__(listener, spawn=Pool(max_concurrency), **pywsgi)
+        self.stop_timeout = stop_timeout.total_seconds()
+
+    def in_flight(self) -> list[InFlight]:
+        """The requests in flight, oldest first."""
+        return self.connections.in_flight()
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Close the listener, let every connection go, cut off what is left after *timeout* seconds.
+
+        *timeout* defaults to the ``stop_timeout`` option.  Killing the greenlet that is in here skips
+        the wait.  Switches: yes, requests in flight run meanwhile."""
+        try:
+            self._leave_listener()
+            self.connections.leave()
+            self.connections.none_left.wait(self.stop_timeout if timeout is None else timeout)
+        finally:
+            self.close()
+            self._cut_off()
+
+    def _leave_listener(self) -> None:
+        if self.closed:
+            return
+        if self._own_listener and refuse_handshakes(self.socket):
+            gevent.sleep(HANDSHAKE_S)  # the accept loop goes on meanwhile
+        if self.started and not self.full():
+            self._do_read()  # whatever is still in the queue
+        self.close()
+
+    def _cut_off(self) -> None:
+        abandoned = self.in_flight()
+        for request in abandoned:
+            log.warning("stop_timeout is over, cut off: %s", request)
+        self.abandoned += len(abandoned)
+        self.pool.kill(block=True, timeout=CLEAN_UP_S)
+        for request in self.in_flight():
+            log.error("does not end, left behind: %s", request)

@@ -1,0 +1,69 @@
+"""What every connection's handler does besides what pywsgi's, or the application's own, does.
+
+A handler class that an application names is surrounded: `Tracked` comes before it and sees every
+request, `Defaults` comes after it and serves what it does not override.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from gevent.pywsgi import WSGIHandler
+from greenlet import GreenletExit
+
+from baseplate_serve.state import SERVER_STATE
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from baseplate_serve._lifecycle.connections import Connection
+
+log = logging.getLogger("baseplate_serve.wsgi")
+
+
+class Tracked(WSGIHandler):  # type: ignore[misc] # gevent's classes are untyped to mypy here
+    """Tells `connection` when a request begins and ends, and the client when the server is leaving."""
+
+    connection: Connection  # set by the server before `handle`
+
+    def read_requestline(self) -> str:
+        line: str = super().read_requestline()
+        if line:
+            self.connection.began()
+        return line
+
+    def handle_one_request(self) -> Any:
+        again = super().handle_one_request()
+        if again is True:
+            self.connection.ended()
+        return again
+
+    def finalize_headers(self) -> None:
+        super().finalize_headers()
+        if not self.connection_upgraded and (SERVER_STATE.shutting_down or self.connection.leaving):
+            self.close_connection = True
+            kept = [pair for pair in self.response_headers if pair[0].lower() != b"connection"]
+            self.response_headers = [*kept, (b"Connection", b"close")]
+
+
+class Defaults(WSGIHandler):  # type: ignore[misc] # gevent's classes are untyped to mypy here
+    """pywsgi's handler, with its errors in the log instead of on stderr."""
+
+    def _log_error(self, t: type[BaseException], v: BaseException, tb: TracebackType | None) -> None:
+        if not issubclass(t, GreenletExit):
+            log.error("%s failed", describe(self), exc_info=(t, v, tb))
+
+
+def surround(handler_class: type[WSGIHandler]) -> type[WSGIHandler]:
+    """*handler_class* between `Tracked` and `Defaults`, under its own name."""
+    bases = (Tracked, Defaults) if handler_class is WSGIHandler else (Tracked, handler_class, Defaults)
+    return type(handler_class.__name__, bases, {"__module__": handler_class.__module__})
+
+
+def describe(handler: WSGIHandler) -> str:
+    """``GET /path`` of the request in flight, for logs: no query (it may hold secrets), no control
+    characters (they come from the wire)."""
+    method, _, target = (handler.requestline or "a request").partition(" ")
+    path = target.partition(" ")[0].partition("?")[0]
+    return f"{method} {path}".strip().encode("unicode_escape").decode("ascii")

@@ -1,0 +1,51 @@
+"""pywsgi's server with tracked connections."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+from wsgiref.util import FileWrapper
+
+from gevent.pywsgi import LoggingLogAdapter, WSGIHandler, WSGIServer
+
+from baseplate_serve._lifecycle.connections import Connection
+from baseplate_serve._logs.trace import current_request_headers, from_environ
+from baseplate_serve._servers.graceful import GracefulServer
+from baseplate_serve._servers.http.handler import describe, log, surround
+
+if TYPE_CHECKING:
+    from baseplate_serve._settings.options import ServerSettings
+
+
+class HttpServer(GracefulServer, WSGIServer):  # type: ignore[misc] # gevent's classes are untyped here
+    """Serves the WSGI callable *app* with handlers of *handler_class*.
+
+    Accesses are logged at DEBUG, errors at ERROR, and ``wsgi.errors`` goes there too."""
+
+    def __init__(
+        self,
+        listener: Any,
+        app: Any,
+        settings: ServerSettings,
+        handler_class: type[WSGIHandler] = WSGIHandler,
+    ) -> None:
+        super().__init__(
+            listener,
+            stop_timeout=settings.stop_timeout,
+            max_concurrency=settings.max_concurrency,
+            application=app,
+            handler_class=surround(handler_class),
+            log=LoggingLogAdapter(log, level=logging.DEBUG),
+            error_log=LoggingLogAdapter(log, level=logging.ERROR),
+            environ={"wsgi.file_wrapper": FileWrapper},
+        )
+
+    def handle(self, sock: Any, address: Any) -> None:  # gevent calls it in a greenlet of its own
+        handler = self.handler_class(sock, address, self)
+        connection = handler.connection = Connection(sock, address, lambda: describe(handler))
+        current_request_headers.set(lambda name: from_environ(handler.environ or {})(name))
+        self.connections.add(connection)
+        try:
+            handler.handle()
+        finally:
+            self.connections.discard(connection)

@@ -1,0 +1,64 @@
+"""Which of five ways of sending a Thrift message a client uses, decided from its first bytes.
+
+    unframed binary    80 01 .. ..                 a strict binary message begins at once
+    unframed compact   82 .1                       a compact message begins at once
+    framed binary      LL LL LL LL  80 01          a length, then a binary message
+    framed compact     LL LL LL LL  82 .1          a length, then a compact message
+    header             LL LL LL LL  0F FF          a length, then a THeader message
+
+doc/specs/HeaderFormat.md, thrift-binary-protocol.md and thrift-compact-protocol.md of Apache Thrift.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from thrift.transport.THeaderTransport import THeaderClientType
+
+LENGTH_SIZE = 4
+
+
+class Dialect(Enum):
+    """A framing and a protocol; the values are Apache Thrift's client types."""
+
+    HEADER = THeaderClientType.HEADERS
+    FRAMED_BINARY = THeaderClientType.FRAMED_BINARY
+    UNFRAMED_BINARY = THeaderClientType.UNFRAMED_BINARY
+    FRAMED_COMPACT = THeaderClientType.FRAMED_COMPACT
+    UNFRAMED_COMPACT = THeaderClientType.UNFRAMED_COMPACT
+
+    @property
+    def framed(self) -> bool:
+        return self not in (Dialect.UNFRAMED_BINARY, Dialect.UNFRAMED_COMPACT)
+
+
+class NotThrift(ValueError):  # noqa: N818 (says what the bytes are, not that something failed)
+    """The bytes are the beginning of no Thrift message."""
+
+
+def dialect_of(opening: bytes) -> Dialect | None:
+    """The dialect of a message that begins with *opening*; None while more bytes are needed.
+
+    At most 6 bytes are.  Raises `NotThrift`."""
+    if len(opening) < 2:
+        return None
+    if opening[0] == 0x80:
+        if opening[1] == 0x01:
+            return Dialect.UNFRAMED_BINARY
+        raise NotThrift("a negative frame length")
+    if opening[0] == 0x82:
+        if opening[1] & 0x1F == 0x01:
+            return Dialect.UNFRAMED_COMPACT
+        raise NotThrift("an unknown version of the compact protocol")
+    if opening[0] > 0x80:
+        raise NotThrift("a negative frame length")
+    if len(opening) < LENGTH_SIZE + 2:
+        return None
+    match opening[LENGTH_SIZE], opening[LENGTH_SIZE + 1]:
+        case 0x0F, 0xFF:
+            return Dialect.HEADER
+        case 0x80, 0x01:
+            return Dialect.FRAMED_BINARY
+        case 0x82, version if version & 0x1F == 0x01:
+            return Dialect.FRAMED_COMPACT
+    raise NotThrift("neither a THeader, a binary nor a compact message in the frame")

@@ -1,0 +1,101 @@
+"""A listener bound here.
+
+Binding and listening are two steps: the port is taken (or found taken) before the application is
+loaded, and nobody is told to connect before it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING
+
+from baseplate_serve.errors import EndpointError
+
+if TYPE_CHECKING:
+    from baseplate_serve.config import EndpointConfiguration
+
+BACKLOG = 1024  # the kernel caps it at net.core.somaxconn
+
+
+class OwnListener(socket.socket):
+    """A listener that this process bound itself: no other process holds its descriptor."""
+
+    _unix_file: tuple[int, int] | None = None  # device and inode of the file that bind() made
+
+    def remove_file(self) -> None:
+        """Remove the socket file of a unix listener, unless somebody has put another in its place."""
+        if self._unix_file is None:
+            return
+        path = self.getsockname()
+        with contextlib.suppress(FileNotFoundError):
+            found = os.stat(path)
+            if (found.st_dev, found.st_ino) == self._unix_file:
+                os.unlink(path)
+        self._unix_file = None
+
+
+def bind(endpoint: EndpointConfiguration) -> OwnListener:
+    """A socket bound to *endpoint*, not listening yet.
+
+    TCP listeners share their port with other workers (SO_REUSEPORT).  A socket file that nobody
+    listens on is replaced.  Raises `EndpointError`: in use, not permitted, no such host."""
+    family, address = endpoint.family, endpoint.address
+    if not isinstance(address, str):
+        family, address = _resolve(endpoint)
+    else:
+        _remove_stale_file(address)
+    listener = OwnListener(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family != socket.AF_UNIX:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(address)
+        if isinstance(address, str):
+            found = os.stat(address)
+            listener._unix_file = (found.st_dev, found.st_ino)  # noqa: SLF001 (our own class)
+        no_delay(listener)
+    except OSError as error:
+        listener.close()
+        raise EndpointError(f"{endpoint}: cannot be bound: {error.strerror or error}") from error
+    return listener
+
+
+def _resolve(endpoint: EndpointConfiguration) -> tuple[int, tuple[str, int]]:
+    host, port = endpoint.address
+    # An empty host means every address, as the socket module has it.
+    try:
+        found = socket.getaddrinfo(host or None, port, endpoint.family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
+    except OSError as error:
+        raise EndpointError(f"{endpoint}: cannot be bound: {error.strerror or error}") from error
+    family, _, _, _, address = found[0]
+    return family, address
+
+
+def _remove_stale_file(path: str) -> None:
+    """Remove the socket file of a server that is gone.  Raises `EndpointError` if one answers."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise EndpointError(f"{path}: cannot be bound: a file that is no socket stands there")
+    except OSError:
+        return  # nothing there; and what else is wrong with the path, bind() says better
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            with contextlib.suppress(FileNotFoundError):  # another worker removed it first
+                os.unlink(path)
+        except OSError as error:
+            raise EndpointError(f"{path}: cannot be bound: {error.strerror or error}") from error
+        else:
+            raise EndpointError(f"{path}: cannot be bound: another server listens there")
+
+
+def no_delay(listener: socket.socket) -> None:
+    """Send replies without waiting for the client's ACK; accepted sockets inherit it.
+
+    Without it a reply written in two pieces waits 44 ms in keep-alive: Nagle against delayed ACK."""
+    if listener.family != socket.AF_UNIX:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,0 +1,30 @@
+"""``factory = baseplate_serve.thrift``: the gevent Thrift server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from baseplate_serve._drop_in import observers
+from baseplate_serve._servers.thrift.server import ThriftServer
+from baseplate_serve._settings.options import parse_settings
+from baseplate_serve.errors import ApplicationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["make_server"]
+
+
+def make_server(server_config: Mapping[str, str], listener: Any, app: Any) -> ThriftServer:
+    """A server for the processor *app* on the listening socket *listener*; not started.
+
+    *server_config* is the file's server section.  A processor needs nothing but ``process(iprot,
+    oprot)``.  Raises `UsageError` for a wrong option, `ApplicationError` for what is no processor."""
+    settings = parse_settings(server_config)
+    if not callable(getattr(app, "process", None)):
+        raise ApplicationError(f"the thrift server needs a TProcessor, the factory returned {app!r}")
+    server = ThriftServer(
+        listener, app, settings, around_connection=observers.rpc_attributes(app)
+    )
+    observers.start_runtime_monitor(server_config, app, server.pool)
+    return server

@@ -1,0 +1,44 @@
+"""``factory = baseplate_serve.wsgi``: gevent's pywsgi server for WSGI applications."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gevent.pywsgi import WSGIHandler
+
+from baseplate_serve._drop_in import observers
+from baseplate_serve._servers.http.server import HttpServer
+from baseplate_serve._settings.objects import NameFault, load_object
+from baseplate_serve._settings.options import parse_settings
+from baseplate_serve.errors import ApplicationError, FileError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["make_server"]
+
+
+def make_server(server_config: Mapping[str, str], listener: Any, app: Any) -> HttpServer:
+    """A server for the WSGI callable *app* on the listening socket *listener*; not started.
+
+    *server_config* is the file's server section.  Raises `UsageError` for a wrong option,
+    `ApplicationError` for what is no WSGI callable or a handler that fails to import."""
+    settings = parse_settings(server_config)
+    if not callable(app):
+        raise ApplicationError(f"the wsgi server needs a WSGI callable, the factory returned {app!r}")
+    server = HttpServer(listener, app, settings, handler_class(settings.handler))
+    observers.start_runtime_monitor(server_config, app, server.pool)
+    return server
+
+
+def handler_class(name: str | None) -> type[WSGIHandler]:
+    """The class that the option ``handler`` names; pywsgi's own if it is absent."""
+    if name is None:
+        return WSGIHandler
+    try:
+        found = load_object(name)
+    except NameFault as fault:
+        raise FileError(str(fault), option="handler", value=name) from None
+    if not (isinstance(found, type) and issubclass(found, WSGIHandler)):
+        raise FileError("is no subclass of gevent.pywsgi.WSGIHandler", option="handler", value=name)
+    return found
