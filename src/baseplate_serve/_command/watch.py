@@ -69,6 +69,7 @@ class Watch:
         self._written: dict[str, int | None] = {}  # file to its time of modification when we heard of it
         self._changes: Any = None  # watchfiles' generator, over the directories of the files
         self._fd: int | None = None
+        self._heard = b""
         self.learn(files)
 
     def listen_to(self, fd: int) -> None:
@@ -106,7 +107,6 @@ class Watch:
     def _hear(self) -> None:
         if self._fd is None:
             return
-        told = b""
         while True:
             try:
                 data = os.read(self._fd, 65536)
@@ -114,8 +114,9 @@ class Watch:
                 break
             if not data:
                 break
-            told += data
-        self.learn(told.decode(errors="surrogateescape").splitlines())
+            self._heard += data
+        lines, _, self._heard = self._heard.rpartition(b"\n")  # the last line may come in two pieces
+        self.learn(lines.decode(errors="surrogateescape").splitlines())
 
     def learn(self, files: Iterable[str]) -> None:
         """Watch *files*, too."""

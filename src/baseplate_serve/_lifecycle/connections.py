@@ -50,8 +50,10 @@ class Connection:
         self.began_at = monotonic()
 
     def ended(self) -> None:
-        """The reply has been handed to the kernel; the connection is idle again."""
+        """The reply has been handed to the kernel; the connection is idle again, or leaves now."""
         self.began_at = None
+        if self.leaving:
+            stop_reading(self.sock)
 
     def leave(self) -> None:
         """Close at once if idle, after the reply if a request is in flight.
@@ -65,8 +67,11 @@ class Connection:
 
 def stop_reading(sock: Any) -> None:
     """End the reading side of *sock*: what has arrived can still be read, nothing more comes."""
+    # The kernel's socket under gevent's: gevent's own shutdown() raises in the greenlet that reads,
+    # and what had arrived would be lost.
+    kernels = getattr(sock, "_sock", sock)
     try:
-        sock.shutdown(socket.SHUT_RD)
+        kernels.shutdown(socket.SHUT_RD)
     except OSError:
         # ENOTCONN: the client has gone already, its greenlet is about to notice; EBADF likewise.
         pass

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from thrift.protocol.THeaderProtocol import PROTOCOLS_BY_ID, THeaderProtocol
 from thrift.protocol.TProtocol import TProtocolException
+from thrift.transport.TTransport import TTransportException
 
 from baseplate_serve._servers.thrift.dialect import Dialect
 from baseplate_serve._servers.thrift.header import MalformedMessage
+from baseplate_serve._servers.thrift.transport import ConnectionLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +48,7 @@ class Protocol(THeaderProtocol):  # type: ignore[misc] # thrift is untyped
         self.string_length_limit = self.container_length_limit = limit
         protocol.string_length_limit = protocol.container_length_limit = limit
         self._fast_encode = protocol._fast_encode  # noqa: SLF001 (generated code's own entry point)
-        self._fast_decode = protocol._fast_decode and _checked(protocol._fast_decode)  # noqa: SLF001
+        self._fast_decode = protocol._fast_decode and _CheckedDecode(protocol._fast_decode)  # noqa: SLF001
 
     def readMessageBegin(self) -> tuple[str, int, int]:  # noqa: N802 (Thrift's name)
         self.call = None
@@ -55,22 +57,34 @@ class Protocol(THeaderProtocol):  # type: ignore[misc] # thrift is untyped
         self._set_protocol()
         try:
             self.call = self._protocol.readMessageBegin()
-        except _DECODING_ERRORS as error:
+        except (ConnectionLost, MalformedMessage):
+            raise
+        except (*_DECODING_ERRORS, TProtocolException, TTransportException) as error:
             raise MalformedMessage(f"no message begins: {error}") from error
         return self.call
+
+    def start_over(self) -> None:
+        """Forget a message that was read or written in part: the compact protocol remembers where it was."""
+        self._by_id.clear()
+        self._set_protocol()
 
     def readMessageEnd(self) -> None:  # noqa: N802 (Thrift's name)
         self._protocol.readMessageEnd()
         self.read_whole = True
 
 
-def _checked(decode: Callable[..., None]) -> Callable[..., None]:
-    """The codec's *decode*, whose complaints are told from an application's errors."""
+class _CheckedDecode:
+    """The codec's *decode*, whose complaints are told from an application's errors.
 
-    def checked(value: Any, protocol: Any, spec: Any) -> None:
+    An object, not a function: protocol decorators put it into a class, where a function would bind."""
+
+    __slots__ = ("_decode",)
+
+    def __init__(self, decode: Callable[..., None]) -> None:
+        self._decode = decode
+
+    def __call__(self, value: Any, protocol: Any, spec: Any) -> None:
         try:
-            decode(value, protocol, spec)
+            self._decode(value, protocol, spec)
         except _DECODING_ERRORS as error:
             raise MalformedMessage(f"{type(value).__name__}: {error}") from error
-
-    return checked

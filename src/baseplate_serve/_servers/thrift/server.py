@@ -6,6 +6,7 @@ import logging
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+from thrift.protocol.TProtocol import TProtocolException
 from thrift.Thrift import TApplicationException, TMessageType
 
 from baseplate_serve._lifecycle.connections import Connection
@@ -72,23 +73,30 @@ class ThriftServer(GracefulServer):
         protocol.call = None
         try:
             self.processor.process(protocol, protocol)
-        except (ConnectionLost, MalformedMessage) as error:
-            if isinstance(error, MalformedMessage):
-                self._answer(protocol, transport, TApplicationException.PROTOCOL_ERROR, str(error))
+        except ConnectionLost:
             raise
+        except MalformedMessage as error:
+            self._answer(protocol, transport, TApplicationException.PROTOCOL_ERROR, str(error))
+            raise
+        except TProtocolException as error:  # a processor's word: a service that is not there, say
+            log.warning("%s was refused: %s", _name_of(protocol), error)
+            self._answer(protocol, transport, TApplicationException.PROTOCOL_ERROR, str(error))
         except Exception:
             # Generated processors answer a handler's errors themselves; what comes out here is one
             # they let pass (a TTransportException of the handler's own clients), a result that cannot
             # be encoded, or a processor that is written by hand.  It is this request's failure alone.
             log.exception("%s failed", _name_of(protocol))
             self._answer(protocol, transport, TApplicationException.INTERNAL_ERROR, "Internal error")
-            # Where the next message begins is known if this one was framed, or read to its end.
-            return transport.dialect.framed or protocol.read_whole
-        return True
+        else:
+            return True
+        # Where the next message begins is known if this one was framed, or read to its end; one that
+        # could not be answered leaves its client waiting, who is better off without us.
+        return protocol.call is not None and (transport.dialect.framed or protocol.read_whole)
 
     def _answer(self, protocol: Protocol, transport: MessageTransport, kind: int, text: str) -> None:
         """Answer the call that is being served with an exception, if there is one that waits for it."""
         transport.discard_reply()
+        protocol.start_over()
         if protocol.call is None or protocol.call[1] != TMessageType.CALL or transport.replied:
             return
         name, _, sequence_id = protocol.call
