@@ -1,0 +1,70 @@
+"""Writes the pages that are made from the code.  ``python docs/generate.py`` writes, ``--check`` compares."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+
+HEAD = """\
+# Options of the server section
+
+<!-- Written by docs/generate.py from src/baseplate_serve/_settings/options.py: change it there. -->
+
+```ini
+[server:main]
+factory = baseplate_serve.thrift
+stop_timeout = 30
+drain_time = 5 seconds
+
+[app:main]
+factory = my_app.processor:make_processor
+```
+
+Every option is read before anything is bound, and all faults are reported together, one line each, with
+exit status 2. An option that the server does not know is a fault, too. `$NAME` and `${NAME}` in a value are
+taken from the environment; a name that is not set stays as it is written. A comment needs a line of its own.
+
+`factory` is required in both sections: a module (its `make_server` or `make_app` is called), or
+`module:callable`. `baseplate_serve.thrift` and `baseplate_serve.wsgi` are ours, and `baseplate.server.thrift`
+and `baseplate.server.wsgi` name the same two.
+
+A duration is written `500 milliseconds`, `30 seconds`, `5 minutes`, `1 hour` or `2 days`; a bare number is
+seconds.
+"""
+
+
+def options_page() -> str:
+    """The text of docs/options.md."""
+    from baseplate_serve._settings.options import BOTH, OPTIONS  # noqa: PLC0415 (after the path is set)
+
+    parts = [HEAD]
+    for option in OPTIONS.values():
+        servers = "" if option.servers == BOTH else f" ({option.servers[0]} only)"
+        parts.append(
+            f"\n## `{option.name}`{servers}\n\n{option.sentence}\n\n"
+            f"* Value: {option.kind}.\n* Absent: {option.absent}.\n"
+        )
+    return "".join(parts)
+
+
+PAGES = {"options.md": options_page}
+
+
+def main() -> int:
+    """Write the pages, or say which are stale; returns the exit status."""
+    stale = 0
+    for name, page in PAGES.items():
+        file, text = DOCS / name, page()
+        if "--check" not in sys.argv:
+            file.write_text(text)
+        elif not file.exists() or file.read_text() != text:
+            print(f"docs/{name} is stale: run make docs")
+            stale = 1
+    return stale
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(DOCS.parent / "src"))
+    sys.exit(main())

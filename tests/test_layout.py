@@ -1,0 +1,88 @@
+"""The architecture, as tests: imports go one way, and what is generated is current."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "baseplate_serve"
+
+# From the ground up: a module may import from floors below its own, and from its own package.
+FLOORS = [
+    ["errors", "config", "_lifecycle.phase"],
+    ["state", "health"],
+    ["_settings", "_sockets", "_logs"],
+    ["_metrics", "_lifecycle"],
+    ["_servers"],
+    ["_drop_in"],
+    ["thrift", "wsgi", "healthcheck"],
+    ["_command"],
+    ["__main__"],
+]
+
+
+def floor_of(module):
+    """The index in FLOORS of the longest entry that *module* is in."""
+    found = [
+        (len(entry), index)
+        for index, floor in enumerate(FLOORS)
+        for entry in floor
+        if module == entry or module.startswith(entry + ".")
+    ]
+    return max(found)[1]
+
+
+def modules():
+    for file in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").rstrip(".")
+        # The overlay stands in for another package's modules: it is what applications import, on top.
+        if name and not name.startswith(("health.", "_drop_in.overlay")):
+            yield pytest.param(name, file, id=name)
+
+
+def imports(file):
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("baseplate_serve"):
+            base = node.module.removeprefix("baseplate_serve").lstrip(".")
+            for alias in node.names:
+                whole = f"{base}.{alias.name}".lstrip(".")
+                path = PACKAGE / Path(*whole.split("."))
+                yield whole if path.is_dir() or path.with_suffix(".py").exists() else base
+        elif isinstance(node, ast.Import):
+            yield from (
+                alias.name.removeprefix("baseplate_serve.")
+                for alias in node.names
+                if alias.name.startswith("baseplate_serve.")
+            )
+
+
+@pytest.mark.parametrize(("module", "file"), [*modules()])
+def test_imports_go_one_way(module, file):
+    here = floor_of(module)
+    folder = module.partition(".")[0]
+    upwards = [
+        other
+        for other in imports(file)
+        if other and floor_of(other) >= here and other.partition(".")[0] != folder
+    ]
+    assert not upwards, f"{module} is on floor {here} and imports {upwards}"
+
+
+def test_a_bare_import_of_the_package_loads_nothing_heavy():
+    """`import baseplate_serve.config` in an application's own tests must not patch or need gevent."""
+    script = "import sys, baseplate_serve.config; print([m for m in ('gevent', 'thrift', 'asyncio') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
+
+
+def test_the_generated_pages_are_current():
+    checked = subprocess.run(
+        [sys.executable, ROOT / "docs" / "generate.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert checked.stdout == ""
+    assert checked.returncode == 0
