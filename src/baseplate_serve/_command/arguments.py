@@ -21,9 +21,9 @@ class _Parser(argparse.ArgumentParser):
 def _endpoint(text: str) -> config.EndpointConfiguration:
     try:
         return config.Endpoint(text)
-    except ValueError as error:
+    except ValueError:
         expected = "expected host:port, [::1]:port or the path of a unix socket"
-        raise argparse.ArgumentTypeError(f"{text!r}: {expected} ({error})") from None
+        raise argparse.ArgumentTypeError(f"{text!r}: {expected}") from None
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -96,7 +96,8 @@ def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSetting
         signals.in_flight = getattr(server, "in_flight", list)
         gc.collect()  # what loading left behind
         _start(server)
-        lifecycle.advance(Event.READY, f"listening on {listener.name}, {listener.origin}")
+        lifecycle.advance(Event.READY)
+        log.info("listening on %s (%s)", listener.name, listener.origin)
         _tell_everybody(worker, lifecycle)
         lifecycle.wait_while(Phase.SERVING)
         systemd.notify(os.environ, "STOPPING=1")

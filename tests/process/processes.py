@@ -1,0 +1,114 @@
+"""Real server processes for tests: started on free ports, watched through what they print."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import urllib.request
+from pathlib import Path
+
+from deadline import wait_for
+
+TESTS = Path(__file__).parents[1]
+HELLO = """
+def make_app(config):
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"hello"]
+    return app
+"""
+
+
+class ServerProcess:
+    """``baseplate-serve`` in a process of its own, in *folder*, where `application` and the file stand.
+
+    What it prints goes to a file: a pipe that nobody reads would stop it."""
+
+    def __init__(self, folder, *arguments, python=(sys.executable,), environ=None, command=None, **popen):
+        self.folder = Path(folder)
+        self.log = self.folder / f"log-{len(list(self.folder.glob('log-*')))}"
+        command = command or [*python, "-m", "baseplate_serve", *arguments]
+        with open(self.log, "wb") as out:
+            self.process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env={**os.environ, "PYTHONPATH": f"{TESTS / 'gen'}:{TESTS}", **(environ or {})},
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                **popen,
+            )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc_info):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    @property
+    def output(self):
+        return self.log.read_text(errors="replace")
+
+    @property
+    def messages(self):
+        """The messages it has logged, in order."""
+        lines = [line for line in self.output.splitlines() if line.startswith("{")]
+        return [json.loads(line)["message"] for line in lines if line.endswith("}")]
+
+    def wait_until_logged(self, pattern, *, times=1):
+        """The match of *pattern* in the last of *times* messages that have it; fails when the process ends."""
+
+        def found():
+            matches = [match for message in self.messages if (match := re.search(pattern, message))]
+            if len(matches) >= times:
+                return matches[times - 1]
+            assert self.process.poll() is None, f"the server ended:\n{self.output}"
+            return None
+
+        return wait_for(found, f"{pattern!r} in the log of the server")
+
+    def wait_until_ready(self):
+        """Its address: ('127.0.0.1', 43210), or the path of a unix socket."""
+        name = self.wait_until_logged(r"listening on (\S+) \(").group(1)
+        if name.startswith("/"):
+            return name
+        host, _, port = name.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    def get(self, path="/"):
+        """The body of an HTTP reply, over a connection of its own."""
+        host, port = self.wait_until_ready()
+        with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=20) as reply:
+            return reply.read()
+
+    def signal(self, signum):
+        self.process.send_signal(signum)
+
+    def wait(self, deadline_s=20.0):
+        """Its exit status."""
+        return self.process.wait(deadline_s)
+
+    def stop(self):
+        """SIGTERM, and its exit status."""
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+
+def write_service(folder, *, server="factory = baseplate_serve.wsgi", app="factory = application", code=HELLO):
+    """Write ``app.ini`` and ``application.py`` into *folder*; metrics are off unless *server* says otherwise."""
+    metrics = "" if "metrics." in server else "metrics.enabled = false\n"
+    (folder / "app.ini").write_text(f"[server:main]\n{textwrap.dedent(server)}\n{metrics}\n[app:main]\n{app}\n")
+    (folder / "application.py").write_text(textwrap.dedent(code))
+    return "app.ini"
+
+
+def serve(folder, *arguments, bind="127.0.0.1:0", **options):
+    """A `ServerProcess` for what `write_service` wrote, on a free port."""
+    return ServerProcess(folder, "--bind", bind, *arguments, "app.ini", **options)
