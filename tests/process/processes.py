@@ -37,7 +37,7 @@ class ServerProcess:
             self.process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env={**os.environ, "PYTHONPATH": f"{TESTS / 'gen'}:{TESTS}", **(environ or {})},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **(environ or {})},
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,

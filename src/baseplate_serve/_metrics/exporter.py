@@ -178,10 +178,9 @@ class _OneScrape(WSGIHandler):
     is left when the process stops.
     """
 
-    def read_request(self, raw_requestline: str) -> Any:
-        parsed = super().read_request(raw_requestline)
-        self.close_connection = True
-        return parsed
+    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        others = [header for header in headers if header[0].lower() != "connection"]  # pywsgi's own errors
+        return super().start_response(status, [*others, ("Connection", "close")], exc_info)
 
 
 class _ScrapeServer(WSGIServer):
