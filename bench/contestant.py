@@ -21,7 +21,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 class Contestant:
     """*command* is started with ``{port}`` filled in; *load* drives it for some seconds.
 
-    *load* gets a port and seconds, and returns how many requests were answered and in what time."""
+    *load* gets a port and seconds, and returns how many requests were answered and in what time.
+    """
 
     def __init__(
         self, name: str, command: list[str], load: Callable[[int, float], tuple[int, float]]

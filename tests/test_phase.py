@@ -15,12 +15,18 @@ from baseplate_serve.state import ServerLifecycle, ServerState
         pytest.param([Event.STOP_ASKED], Phase.STOPPED, id="stopped while starting"),
         pytest.param([Event.READY, Event.STOP_ASKED], Phase.DRAINING, id="draining"),
         pytest.param([Event.READY, *[Event.STOP_ASKED] * 5], Phase.DRAINING, id="einhorn repeats itself"),
-        pytest.param([Event.READY, Event.STOP_ASKED, Event.STOP_REPEATED], Phase.FINISHING, id="second signal"),
         pytest.param(
-            [Event.READY, Event.STOP_ASKED, Event.STOP_REPEATED, Event.STOP_REPEATED], Phase.STOPPED, id="third"
+            [Event.READY, Event.STOP_ASKED, Event.STOP_REPEATED], Phase.FINISHING, id="second signal"
         ),
         pytest.param(
-            [Event.READY, Event.STOP_ASKED, Event.DRAIN_OVER, Event.LAST_REPLY_SENT], Phase.STOPPED, id="whole life"
+            [Event.READY, Event.STOP_ASKED, Event.STOP_REPEATED, Event.STOP_REPEATED],
+            Phase.STOPPED,
+            id="third",
+        ),
+        pytest.param(
+            [Event.READY, Event.STOP_ASKED, Event.DRAIN_OVER, Event.LAST_REPLY_SENT],
+            Phase.STOPPED,
+            id="whole life",
         ),
         pytest.param(
             [Event.READY, Event.STOP_ASKED, Event.DRAIN_OVER, Event.STOP_TIMEOUT], Phase.STOPPED, id="cut off"

@@ -37,7 +37,9 @@ def test_names_of_the_environment_are_expanded_everywhere(ini, monkeypatch):
     monkeypatch.setenv("MY_PATH", "/srv")
     monkeypatch.setenv("MY_FACTORY", "baseplate_serve.wsgi")
     monkeypatch.delenv("UNSET", raising=False)
-    file = ini("[server:main]\nfactory = $MY_FACTORY\n[app:main]\nfactory = a\nfoo = ${MY_PATH}/x\nbar = $UNSET 5%\n")
+    file = ini(
+        "[server:main]\nfactory = $MY_FACTORY\n[app:main]\nfactory = a\nfoo = ${MY_PATH}/x\nbar = $UNSET 5%\n"
+    )
     assert file.server["factory"] == "baseplate_serve.wsgi"
     assert file.app["foo"] == "/srv/x"
     assert file.app["bar"] == "$UNSET 5%"
@@ -59,9 +61,15 @@ def test_sections_are_chosen_by_name(ini):
         ),
         pytest.param("[server:main]\n[app:main]\n", "[server:main] factory: is missing", id="no factory"),
         pytest.param("factory = x\n", "line 1: 'factory = x' stands before any [section]", id="no header"),
-        pytest.param(WORKING + "factory = again\n", "line 10: [app:main] has factory twice", id="option twice"),
-        pytest.param(WORKING + "[app:main]\n", "line 10: there are two sections [app:main]", id="section twice"),
-        pytest.param("[server:main]\nfactory\n", "expected 'name = value' or '[section]' at line 2", id="no value"),
+        pytest.param(
+            WORKING + "factory = again\n", "line 10: [app:main] has factory twice", id="option twice"
+        ),
+        pytest.param(
+            WORKING + "[app:main]\n", "line 10: there are two sections [app:main]", id="section twice"
+        ),
+        pytest.param(
+            "[server:main]\nfactory\n", "expected 'name = value' or '[section]' at line 2", id="no value"
+        ),
         pytest.param(b"\xff\xfe[server]", "is not UTF-8 at byte 0", id="not utf-8"),
     ],
 )
@@ -79,7 +87,12 @@ def test_a_missing_file_gets_one_line(tmp_path):
 
 def test_options_are_parsed_with_their_units():
     settings = parse_settings(
-        {"stop_timeout": "30", "drain_time": "5 seconds", "max_concurrency": "100", "metrics.enabled": "false"}
+        {
+            "stop_timeout": "30",
+            "drain_time": "5 seconds",
+            "max_concurrency": "100",
+            "metrics.enabled": "false",
+        }
     )
     assert settings.stop_timeout == timedelta(seconds=30)
     assert settings.drain_time == timedelta(seconds=5)
@@ -106,10 +119,10 @@ def test_all_faults_are_reported_together_each_with_its_place(ini):
             )
         )
     lines = [line.partition(": ")[2] for line in str(raised.value).splitlines()]
+    expected = "expected a duration such as '30 seconds', or a number of seconds"
     assert lines == [
-        "[server:main] stop_timeout = '30 ; seconds': expected a duration such as '30 seconds', or a number of "
-        "seconds (a comment needs a line of its own)",
-        "[server:main] drain_time = '5 parsecs': expected a duration such as '30 seconds', or a number of seconds",
+        f"[server:main] stop_timeout = '30 ; seconds': {expected} (a comment needs a line of its own)",
+        f"[server:main] drain_time = '5 parsecs': {expected}",
         "[server:main] max_concurrency = '0': expected a whole number, 1 or more",
         "[app:main] metrics.enabled = 'perhaps': expected true or false",
         "[server:main] stop_timout: is no option of the server, did you mean 'stop_timeout'?",
@@ -127,7 +140,9 @@ def test_metrics_may_be_configured_in_the_app_section(ini):
 
 
 def test_another_servers_options_are_its_own_business(ini):
-    file = ini(WORKING.replace("baseplate_serve.thrift", "somebody.else\nbroker = amqp://\ndrain_time = 1 second"))
+    file = ini(
+        WORKING.replace("baseplate_serve.thrift", "somebody.else\nbroker = amqp://\ndrain_time = 1 second")
+    )
     assert read_settings(file).drain_time == timedelta(seconds=1)
 
 
@@ -176,8 +191,15 @@ def test_objects_are_found_by_name(name, default):
     ("name", "default", "problem"),
     [
         pytest.param("nowhere_at_all:x", None, "there is no module 'nowhere_at_all'", id="no module"),
-        pytest.param("named_pkg.godo:x", None, "no module 'named_pkg.godo', did you mean 'named_pkg.good'", id="near"),
-        pytest.param("named_pkg.good:make_ap", None, "no 'make_ap' in named_pkg.good, did you mean 'make_app'", id="name"),
+        pytest.param(
+            "named_pkg.godo:x", None, "no module 'named_pkg.godo', did you mean 'named_pkg.good'", id="near"
+        ),
+        pytest.param(
+            "named_pkg.good:make_ap",
+            None,
+            "no 'make_ap' in named_pkg.good, did you mean 'make_app'",
+            id="name",
+        ),
         pytest.param("named_pkg.good.deep:x", None, "no module 'named_pkg.good.deep'", id="not a package"),
         pytest.param(":x", None, "expected module:name", id="no module name"),
         pytest.param("x", None, "expected module:name", id="no name"),

@@ -6,7 +6,6 @@ import os
 import socket
 
 import pytest
-from deadline import DEADLINE_S
 
 from baseplate_serve._sockets import systemd
 from baseplate_serve._sockets.acquire import acquire
@@ -15,6 +14,7 @@ from baseplate_serve._sockets.einhorn import EinhornWorker, worker_of
 from baseplate_serve._sockets.leave import refuse_handshakes
 from baseplate_serve.config import Endpoint
 from baseplate_serve.errors import EndpointError
+from deadline import DEADLINE_S
 
 EINHORN = {
     "EINHORN_MASTER_PID": "12",
@@ -100,7 +100,7 @@ def test_systemds_socket_is_adopted(monkeypatch):
         monkeypatch.setattr(systemd, "FIRST_FD", fd)
         listener = acquire(Endpoint("localhost:1"), None, {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})
         assert listener.origin == "systemd"
-        assert listener.name == "127.0.0.1:{}".format(donor.getsockname()[1])
+        assert listener.name == f"127.0.0.1:{donor.getsockname()[1]}"
         listener.close()
 
 
@@ -138,7 +138,7 @@ def test_an_endpoint_that_cannot_be_bound_says_why(text, problem):
 def test_a_port_in_use_says_so():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(EndpointError, match="Address already in use"):
-            bind(Endpoint("127.0.0.1:{}".format(taken.getsockname()[1])))
+            bind(Endpoint(f"127.0.0.1:{taken.getsockname()[1]}"))
 
 
 def test_a_stale_socket_file_is_replaced_and_a_live_one_is_not(tmp_path):

@@ -31,7 +31,9 @@ def apache(written=b"", read=b""):
     return transport, buffer
 
 
-@given(headers=HEADERS, payload=st.binary(min_size=1, max_size=500), sequence_id=st.integers(-(2**31), 2**31 - 1))
+@given(
+    headers=HEADERS, payload=st.binary(min_size=1, max_size=500), sequence_id=st.integers(-(2**31), 2**31 - 1)
+)
 def test_apache_thrift_reads_what_we_build(headers, payload, sequence_id):
     frame = build_frame(payload, **{**PLAIN, "headers": headers, "sequence_id": sequence_id})
     transport, _ = apache(read=frame)
@@ -89,11 +91,15 @@ def test_a_transform_that_cannot_be_undone_is_malformed(payload, transforms, pro
     ("frame", "problem"),
     [
         pytest.param("0fff 0000", "shorter than its fixed part", id="cut in the fixed part"),
-        pytest.param("0fff 0000 00000001 ffff", "longer than their frame", id="headers longer than the frame"),
+        pytest.param(
+            "0fff 0000 00000001 ffff", "longer than their frame", id="headers longer than the frame"
+        ),
         pytest.param("0fff 0000 00000001 0001 00 ff ff ff", "does not end", id="endless varint"),
         pytest.param("0fff 0000 00000001 0001 00 7f 00 00", "127 THeader transforms", id="many transforms"),
         pytest.param("0fff 0000 00000001 0001 00 00 01 7f", "does not end", id="headers that do not come"),
-        pytest.param("0fff 0000 00000001 0002 00 00 01 01 7f 61 00 00", "longer than the headers", id="long string"),
+        pytest.param(
+            "0fff 0000 00000001 0002 00 00 01 01 7f 61 00 00", "longer than the headers", id="long string"
+        ),
     ],
 )
 def test_a_malformed_envelope_says_what_is_wrong(frame, problem):

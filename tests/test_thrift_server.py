@@ -9,13 +9,14 @@ from datetime import timedelta
 
 import gevent
 import pytest
-from deadline import DEADLINE_S, wait_for
 from testing_idl import Testing
 from testing_idl.ttypes import Refused
 from thrift.protocol.TMultiplexedProtocol import TMultiplexedProtocol
 from thrift.Thrift import TApplicationException, TMessageType
 from thrift.TMultiplexedProcessor import TMultiplexedProcessor
 from thrift.transport.TTransport import TTransportException
+
+from deadline import DEADLINE_S, wait_for
 from thrift_harness import DIALECTS, Handler, HeaderProcessor, client, in_background, serving
 
 EVERY_DIALECT = pytest.mark.parametrize("dialect", DIALECTS)
@@ -142,8 +143,12 @@ def test_a_bare_processor_is_enough(dialect):
 
 
 ELEMENTS = 2_000_000_000
-ANNOUNCES_A_LIST = bytes.fromhex("80010001 00000005 6974656d73 00000001 0f 0001 0c") + struct.pack("!I", ELEMENTS)
-ANNOUNCES_A_STRING = bytes.fromhex("80010001 00000004 6563686f 00000001 0b 0001") + struct.pack("!I", ELEMENTS)
+ANNOUNCES_A_LIST = bytes.fromhex("80010001 00000005 6974656d73 00000001 0f 0001 0c") + struct.pack(
+    "!I", ELEMENTS
+)
+ANNOUNCES_A_STRING = bytes.fromhex("80010001 00000004 6563686f 00000001 0b 0001") + struct.pack(
+    "!I", ELEMENTS
+)
 
 
 def framed(message):
@@ -152,15 +157,23 @@ def framed(message):
 
 MALFORMED = [
     pytest.param(b"GET / HTTP/1.1\r\n\r\n", "neither", id="http"),
-    pytest.param(b"\xff" * 32, "negative", id="all ones"),
-    pytest.param(struct.pack("!I", 2**30) + b"\x0f\xff" + b"\0" * 10, "max_frame_size", id="frame over the limit"),
+    pytest.param(b"\xff" * 32, "neither", id="all ones"),
+    pytest.param(
+        struct.pack("!I", 2**30) + b"\x0f\xff" + b"\0" * 10, "max_frame_size", id="frame over the limit"
+    ),
     pytest.param(framed(ANNOUNCES_A_STRING), "limit", id="two billion bytes of string, framed"),
     pytest.param(framed(ANNOUNCES_A_LIST), "limit|wrong", id="two billion elements, framed"),
     pytest.param(ANNOUNCES_A_STRING, "limit", id="two billion bytes of string, unframed"),
-    pytest.param(framed(bytes.fromhex("80010001 00000004 6563686f 00000001 0b 0001 0000")), "early|ends", id="cut"),
-    pytest.param(framed(b"\x80\x01\x00\x01\x7f\xff\xff\xff"), "begins|early|limit", id="name that does not come"),
+    pytest.param(
+        framed(bytes.fromhex("80010001 00000004 6563686f 00000001 0b 0001 0000")), "early|ends", id="cut"
+    ),
+    pytest.param(
+        framed(b"\x80\x01\x00\x01\x7f\xff\xff\xff"), "begins|early|limit", id="name that does not come"
+    ),
     pytest.param(framed(b"\x0f\xff" + b"\0" * 3), "fixed part", id="header cut short"),
-    pytest.param(framed(bytes.fromhex("0fff 0000 00000001 0001 09 00 00 00") + b"x"), "protocol 9", id="protocol"),
+    pytest.param(
+        framed(bytes.fromhex("0fff 0000 00000001 0001 09 00 00 00") + b"x"), "protocol 9", id="protocol"
+    ),
 ]
 
 
@@ -228,7 +241,10 @@ def test_what_arrived_before_the_stop_is_answered(handler):
 
 
 def test_what_is_left_after_stop_timeout_is_cut_off_logged_and_counted(handler, caplog):
-    with serving(HeaderProcessor(handler), stop_timeout=timedelta(milliseconds=50)) as server, client(server) as calls:
+    with (
+        serving(HeaderProcessor(handler), stop_timeout=timedelta(milliseconds=50)) as server,
+        client(server) as calls,
+    ):
         late = in_background(calls.block, "world")
         assert handler.began.wait(DEADLINE_S)
         server.stop()
@@ -239,7 +255,11 @@ def test_what_is_left_after_stop_timeout_is_cut_off_logged_and_counted(handler, 
 
 
 def test_max_concurrency_bounds_the_connections_accepted(handler):
-    with serving(HeaderProcessor(handler), max_concurrency=2) as server, client(server) as one, client(server) as two:
+    with (
+        serving(HeaderProcessor(handler), max_concurrency=2) as server,
+        client(server) as one,
+        client(server) as two,
+    ):
         one.ping()
         two.ping()
         with client(server) as three:

@@ -11,7 +11,6 @@ from wsgiref.validate import validator
 
 import gevent
 import pytest
-from deadline import DEADLINE_S, wait_for
 from gevent.event import Event
 from gevent.pywsgi import WSGIHandler
 
@@ -19,6 +18,7 @@ from baseplate_serve._servers.http.server import HttpServer
 from baseplate_serve._settings.options import ServerSettings
 from baseplate_serve.state import SERVER_STATE, Phase
 from baseplate_serve.wsgi import handler_class, make_server
+from deadline import DEADLINE_S, wait_for
 
 
 @contextmanager
@@ -135,7 +135,9 @@ def test_django():
         path("hello", lambda request: HttpResponse(f"hello {request.GET['name']}")),
         path("stream", lambda request: StreamingHttpResponse(iter(["one ", "two"]))),
     ]
-    settings.configure(ROOT_URLCONF=type("urls", (), {"urlpatterns": urls}), ALLOWED_HOSTS=["*"], SECRET_KEY="test")
+    settings.configure(
+        ROOT_URLCONF=type("urls", (), {"urlpatterns": urls}), ALLOWED_HOSTS=["*"], SECRET_KEY="test"
+    )
     __import__("django").setup()
     with serving(DjangoHandler()) as server, connected(server) as connection:
         assert fetch(connection, target="/hello?name=world")[1] == b"hello world"
@@ -191,7 +193,11 @@ def test_a_handler_that_is_none_is_a_fault_of_the_file(name, problem):
 
 
 def test_a_handler_may_be_named_with_dots_or_a_colon():
-    assert handler_class("gevent.pywsgi.WSGIHandler") is handler_class("gevent.pywsgi:WSGIHandler") is WSGIHandler
+    assert (
+        handler_class("gevent.pywsgi.WSGIHandler")
+        is handler_class("gevent.pywsgi:WSGIHandler")
+        is WSGIHandler
+    )
 
 
 def test_the_server_factory_takes_what_baseplates_takes():

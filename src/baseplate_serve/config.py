@@ -177,7 +177,7 @@ def File(mode: str = "r") -> Callable[[str], IO[Any]]:
     def open_file(text: str) -> IO[Any]:
         try:
             # Path.open would make the file's name a Path, and of '' the current directory.
-            return open(text, mode, encoding=None if "b" in mode else "UTF-8")  # noqa: PTH123
+            return open(text, mode, encoding=None if "b" in mode else "UTF-8")
         except OSError as exc:
             raise ValueError(f"could not open file {text!r}: {exc.strerror}") from exc
 

@@ -19,12 +19,11 @@ def make_server(server_config: Mapping[str, str], listener: Any, app: Any) -> Th
     """A server for the processor *app* on the listening socket *listener*; not started.
 
     *server_config* is the file's server section.  A processor needs nothing but ``process(iprot,
-    oprot)``.  Raises `UsageError` for a wrong option, `ApplicationError` for what is no processor."""
+    oprot)``.  Raises `UsageError` for a wrong option, `ApplicationError` for what is no processor.
+    """
     settings = parse_settings(server_config)
     if not callable(getattr(app, "process", None)):
         raise ApplicationError(f"the thrift server needs a TProcessor, the factory returned {app!r}")
-    server = ThriftServer(
-        listener, app, settings, around_connection=observers.rpc_attributes(app)
-    )
+    server = ThriftServer(listener, app, settings, around_connection=observers.rpc_attributes(app))
     observers.start_runtime_monitor(server_config, app, server.pool)
     return server

@@ -22,7 +22,8 @@ def make_server(server_config: Mapping[str, str], listener: Any, app: Any) -> Ht
     """A server for the WSGI callable *app* on the listening socket *listener*; not started.
 
     *server_config* is the file's server section.  Raises `UsageError` for a wrong option,
-    `ApplicationError` for what is no WSGI callable or a handler that fails to import."""
+    `ApplicationError` for what is no WSGI callable or a handler that fails to import.
+    """
     settings = parse_settings(server_config)
     if not callable(app):
         raise ApplicationError(f"the wsgi server needs a WSGI callable, the factory returned {app!r}")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 import urllib.request
 from pathlib import Path
 
-from deadline import wait_for
+from deadline import DEADLINE_S, wait_for
 
 TESTS = Path(__file__).parents[1]
 HELLO = """
@@ -24,6 +26,28 @@ def make_app(config):
 """
 
 
+def command_line(*arguments, python=(sys.executable,)):
+    return [*python, "-m", "baseplate_serve", *arguments]
+
+
+def environment(more=None):
+    """Ours, with what is on our path importable, and *more*."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **(more or {})}
+
+
+def run_to_end(folder, *arguments, environ=None):
+    """``baseplate-serve`` that ends by itself: its `returncode`, `stdout` and `stderr`."""
+    return subprocess.run(
+        command_line(*arguments),
+        cwd=folder,
+        env=environment(environ),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+
 class ServerProcess:
     """``baseplate-serve`` in a process of its own, in *folder*, where `application` and the file stand.
 
@@ -32,12 +56,11 @@ class ServerProcess:
     def __init__(self, folder, *arguments, python=(sys.executable,), environ=None, command=None, **popen):
         self.folder = Path(folder)
         self.log = self.folder / f"log-{len(list(self.folder.glob('log-*')))}"
-        command = command or [*python, "-m", "baseplate_serve", *arguments]
         with open(self.log, "wb") as out:
             self.process = subprocess.Popen(
-                command,
+                command or command_line(*arguments, python=python),
                 cwd=self.folder,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **(environ or {})},
+                env=environment(environ),
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -57,13 +80,24 @@ class ServerProcess:
         return self.log.read_text(errors="replace")
 
     @property
+    def records(self):
+        """What it has logged, in order."""
+        lines = [line for line in self.output.splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+    @property
     def messages(self):
         """The messages it has logged, in order."""
-        lines = [line for line in self.output.splitlines() if line.startswith("{")]
-        return [json.loads(line)["message"] for line in lines if line.endswith("}")]
+        return [record["message"] for record in self.records]
+
+    @property
+    def pid_of_server(self):
+        """The process that logs: another than ours, if *command* has started it as a child."""
+        self.wait_until_ready()
+        return self.records[-1]["process"]
 
     def wait_until_logged(self, pattern, *, times=1):
-        """The match of *pattern* in the last of *times* messages that have it; fails when the process ends."""
+        """The match of *pattern* in the last of *times* messages; fails when the process ends."""
 
         def found():
             matches = [match for message in self.messages if (match := re.search(pattern, message))]
@@ -77,7 +111,7 @@ class ServerProcess:
     def wait_until_ready(self):
         """Its address: ('127.0.0.1', 43210), or the path of a unix socket."""
         name = self.wait_until_logged(r"listening on (\S+) \(").group(1)
-        if name.startswith("/"):
+        if "/" in name:
             return name
         host, _, port = name.rpartition(":")
         return host.strip("[]"), int(port)
@@ -86,6 +120,16 @@ class ServerProcess:
         """The body of an HTTP reply, over a connection of its own."""
         host, port = self.wait_until_ready()
         with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=20) as reply:
+            return reply.read()
+
+    def get_from_file(self, path="/"):
+        """The body of an HTTP reply from a server on a unix socket."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(DEADLINE_S)
+            client.connect(str(self.folder / self.wait_until_ready()))
+            client.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            reply = http.client.HTTPResponse(client)
+            reply.begin()
             return reply.read()
 
     def signal(self, signum):
@@ -101,10 +145,14 @@ class ServerProcess:
         return self.wait()
 
 
-def write_service(folder, *, server="factory = baseplate_serve.wsgi", app="factory = application", code=HELLO):
-    """Write ``app.ini`` and ``application.py`` into *folder*; metrics are off unless *server* says otherwise."""
+def write_service(
+    folder, *, server="factory = baseplate_serve.wsgi", app="factory = application", code=HELLO
+):
+    """Write ``app.ini`` and ``application.py``; metrics are off unless *server* says otherwise."""
     metrics = "" if "metrics." in server else "metrics.enabled = false\n"
-    (folder / "app.ini").write_text(f"[server:main]\n{textwrap.dedent(server)}\n{metrics}\n[app:main]\n{app}\n")
+    (folder / "app.ini").write_text(
+        f"[server:main]\n{textwrap.dedent(server)}\n{metrics}\n[app:main]\n{app}\n"
+    )
     (folder / "application.py").write_text(textwrap.dedent(code))
     return "app.ini"
 

@@ -12,9 +12,10 @@ import time
 
 import gevent
 import pytest
-from deadline import DEADLINE_S, wait_for
 from load import ThriftLoad
 from processes import serve, write_service
+
+from deadline import DEADLINE_S, wait_for
 
 pytestmark = pytest.mark.process
 
@@ -125,7 +126,9 @@ def test_idle_connections_do_not_hold_the_process(tmp_path):
         left_at = time.monotonic()
         load.join()
         [reply] = load.replies
-        assert left_at - float(reply) < 1.0 + 0.5  # a second after the last reply; and the interpreter's own end
+        assert (
+            left_at - float(reply) < 1.0 + 0.5
+        )  # a second after the last reply; and the interpreter's own end
         for sock in idle:
             sock.settimeout(DEADLINE_S)
             assert sock.recv(1) == b""

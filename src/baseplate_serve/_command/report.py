@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import traceback
 from pathlib import Path
@@ -12,7 +13,14 @@ from baseplate_serve.errors import ServeError, UsageError
 if TYPE_CHECKING:
     from types import TracebackType
 
-PACKAGE = str(Path(__file__).parents[1])
+PACKAGE = Path(__file__).parents[1]
+# What leads to an application's code: the command, the loader of what the file names, and imports.
+THE_WAY_IN = (
+    str(PACKAGE / "_command"),
+    str(PACKAGE / "_settings" / "objects.py"),
+    str(Path(importlib.__file__).parent),
+    "<frozen importlib",
+)
 
 
 def report(error: ServeError) -> int:
@@ -29,11 +37,7 @@ def report(error: ServeError) -> int:
 
 
 def _from_its_own(frames: TracebackType | None) -> TracebackType | None:
-    """*frames* without those at the beginning that are ours or the import system's."""
-    frame = frames
-    while frame is not None:
-        filename = frame.tb_frame.f_code.co_filename
-        if not filename.startswith((PACKAGE, "<frozen importlib")) and "importlib" not in filename:
-            return frame
-        frame = frame.tb_next
-    return frames  # it is about our own code after all, or there is none (a SyntaxError's is its text)
+    """*frames* without the way in; None if there are no others, as a SyntaxError's are."""
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(THE_WAY_IN):
+        frames = frames.tb_next
+    return frames

@@ -8,6 +8,7 @@ somebody asks.
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,8 @@ class Connection:
         """Close at once if idle, after the reply if a request is in flight.
 
         Idle is closed by ending its *reading* side: what the client had already sent is still read
-        and answered, and only then comes the end of the stream.  Switches: no."""
+        and answered, and only then comes the end of the stream.  Switches: no.
+        """
         self.leaving = True
         if self.began_at is None:
             stop_reading(self.sock)
@@ -70,17 +72,15 @@ def stop_reading(sock: Any) -> None:
     # The kernel's socket under gevent's: gevent's own shutdown() raises in the greenlet that reads,
     # and what had arrived would be lost.
     kernels = getattr(sock, "_sock", sock)
-    try:
+    with suppress(OSError):  # ENOTCONN, EBADF: the client has gone already, its greenlet is about to notice
         kernels.shutdown(socket.SHUT_RD)
-    except OSError:
-        # ENOTCONN: the client has gone already, its greenlet is about to notice; EBADF likewise.
-        pass
 
 
 class Connections:
     """All open connections of one server.
 
-    `none_left` is set while there is none."""
+    `none_left` is set while there is none.
+    """
 
     def __init__(self) -> None:
         self._open: set[Connection] = set()
@@ -119,4 +119,3 @@ class Connections:
         busy = [(c.began_at, c) for c in self._open if c.began_at is not None]
         busy.sort(key=lambda pair: pair[0])
         return [InFlight(c.describe(), c.peer, now - began_at) for began_at, c in busy]
-

@@ -25,7 +25,8 @@ log = logging.getLogger("baseplate_serve")
 class Lifecycle:
     """Moves *state* through the phases; one per process.
 
-    `post` may be called from anywhere in this thread; everything else belongs to the main greenlet."""
+    `post` may be called from anywhere in this thread; everything else belongs to the main greenlet.
+    """
 
     def __init__(self, state: ServerState) -> None:
         self.state = state
@@ -41,7 +42,8 @@ class Lifecycle:
     def post(self, event: Event, why: str) -> None:
         """Note *event* and wake the main greenlet.
 
-        Safe in a signal handler, in the hub and in other threads.  Switches: no."""
+        Safe in a signal handler, in the hub and in other threads.  Switches: no.
+        """
         self._posted.append((event, why))
         self._doorbell.send()
 
@@ -57,7 +59,8 @@ class Lifecycle:
         """Handle posted events while in *phase*; True when it was left by one of them.
 
         False when *timeout_s* passed or *until* was set first, and the phase is still the same.
-        Switches: yes, everything else runs meanwhile."""
+        Switches: yes, everything else runs meanwhile.
+        """
         deadline = None if timeout_s is None else monotonic() + timeout_s
         if until is not None:
             until.rawlink(self._wake)

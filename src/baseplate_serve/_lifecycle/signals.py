@@ -36,7 +36,8 @@ class StoppedWhileStarting(SystemExit):
 class Signals:
     """Posts stop signals to *lifecycle* and dumps on SIGUSR1.
 
-    `in_flight` says which requests are in flight; the composition root sets it once there is a server."""
+    `in_flight` says which requests are in flight; the composition root sets it once there is a server.
+    """
 
     def __init__(self, lifecycle: Lifecycle) -> None:
         self.in_flight: Callable[[], list[InFlight]] = list

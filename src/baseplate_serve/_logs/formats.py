@@ -87,7 +87,7 @@ class JsonFormatter(library.JsonFormatter):
             log_data["spanID"] = trace.span_id
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
-        return json.dumps(_plain(log_data), allow_nan=False)
+        return _encode(_plain(log_data))
 
 
 def as_written(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
@@ -149,6 +149,7 @@ def _plain_object(value: Any, inside: tuple[int, ...]) -> Any:
         return f"<a {type(value).__name__} that cannot be shown>"
 
 
+_encode = json.JSONEncoder(allow_nan=False).encode
 _library_encoder = library.JsonEncoder()  # dates, exceptions, classes, and str() of the rest
 
 
@@ -158,4 +159,4 @@ def _key(key: object) -> str:
 
 def _whole(text: str) -> str:
     """*text* with lone surrogates written out: JSON could hold them, but most parsers refuse."""
-    return str.encode(text, "utf-8", "backslashreplace").decode()
+    return text if text.isascii() else str.encode(text, "utf-8", "backslashreplace").decode()

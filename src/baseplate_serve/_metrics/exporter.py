@@ -72,7 +72,7 @@ def make_exporter(
 
 
 def _shared_directory(text: str) -> Path:
-    if not os.path.isdir(text) or not os.access(text, os.R_OK | os.W_OK | os.X_OK):  # noqa: PTH112 ('' is no '.')
+    if not os.path.isdir(text) or not os.access(text, os.R_OK | os.W_OK | os.X_OK):
         raise UsageError(f"{DIRECTORY} = {text!r}: expected an existing writable directory")
     if glob.escape(text) != text:
         # prometheus_client globs with it, and would show nothing.

@@ -22,10 +22,11 @@ log = logging.getLogger("baseplate_serve")
 CLEAN_UP_S = 5.0
 
 
-class GracefulServer(StreamServer):  # type: ignore[misc] # gevent's classes are untyped to mypy here
+class GracefulServer(StreamServer):
     """A gevent server that knows its connections.
 
-    `stop` closes idle connections at once and waits for requests in flight; *stop_timeout* bounds it."""
+    `stop` closes idle connections at once and waits for requests in flight; *stop_timeout* bounds it.
+    """
 
     def __init__(
         self,
@@ -39,7 +40,8 @@ class GracefulServer(StreamServer):  # type: ignore[misc] # gevent's classes are
         self.abandoned = 0  # requests cut off, ever
         self._own_listener = isinstance(listener, OwnListener)
         no_delay(listener)
-        super().__init__(listener, spawn=Pool(max_concurrency), **pywsgi)
+        self._greenlets = Pool(max_concurrency)  # one for each connection
+        super().__init__(listener, spawn=self._greenlets, **pywsgi)
         self.stop_timeout = stop_timeout.total_seconds()
 
     def in_flight(self) -> list[InFlight]:
@@ -50,7 +52,8 @@ class GracefulServer(StreamServer):  # type: ignore[misc] # gevent's classes are
         """Close the listener, let every connection go, cut off what is left after *timeout* seconds.
 
         *timeout* defaults to the ``stop_timeout`` option.  Killing the greenlet that is in here skips
-        the wait.  Switches: yes, requests in flight run meanwhile."""
+        the wait.  Switches: yes, requests in flight run meanwhile.
+        """
         try:
             self._leave_listener()
             self.connections.leave()
@@ -65,7 +68,7 @@ class GracefulServer(StreamServer):  # type: ignore[misc] # gevent's classes are
         if self._own_listener and refuse_handshakes(self.socket):
             gevent.sleep(HANDSHAKE_S)  # the accept loop goes on meanwhile
         if self.started and not self.full():
-            self._do_read()  # whatever is still in the queue
+            self._do_read()  # type: ignore[attr-defined] # whatever is still in the queue
         self.close()
 
     def _cut_off(self) -> None:
@@ -73,6 +76,6 @@ class GracefulServer(StreamServer):  # type: ignore[misc] # gevent's classes are
         for request in abandoned:
             log.warning("stop_timeout is over, cut off: %s", request)
         self.abandoned += len(abandoned)
-        self.pool.kill(block=True, timeout=CLEAN_UP_S)
+        self._greenlets.kill(block=True, timeout=CLEAN_UP_S)
         for request in self.in_flight():
             log.error("does not end, left behind: %s", request)

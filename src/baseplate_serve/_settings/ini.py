@@ -95,7 +95,7 @@ def _complaint(error: configparser.Error) -> str:
         case configparser.MissingSectionHeaderError():
             return f"line {error.lineno}: {error.line.strip()!r} stands before any [section]"
         case configparser.ParsingError():
-            lines = ", ".join(f"line {number}: {line}" for number, line in error.errors)
+            lines = ", ".join(f"line {number}" for number, _ in error.errors)
             return f"expected 'name = value' or '[section]' at {lines}"
         case _:
             return " ".join(str(error).split())

@@ -17,7 +17,8 @@ def load_object(name: str, *, default: str | None = None) -> Any:
     """The object that *name* stands for: ``module:object``, ``module.object``, or a module's *default*.
 
     Raises `NameFault` when there is no such module or no such object in it, `ApplicationError` when
-    importing the module fails; its cause is the failure.  Switches: perhaps, as the import does."""
+    importing the module fails; its cause is the failure.  Switches: perhaps, as the import does.
+    """
     module_name, colon, attribute = name.partition(":")
     if not colon and default is not None:
         attribute = default

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF009 (a field is declared by a call: that is the idea of this file)
 """Every option of the server section, declared once.
 
 The command parses them all before anything is bound; `docs/options.md` is written from here.
@@ -60,7 +61,9 @@ CLASS = Kind("module:Class or module.Class", config.String)
 DIRECTORY = Kind("the path of a directory", config.String)
 
 
-def option(name: str, kind: Kind, default: Any, *, absent: str, says: str, only: str | None = None) -> Any:
+def option(  # noqa: PLR0913 (what there is to say of an option)
+    name: str, kind: Kind, default: Any, *, absent: str, says: str, only: str | None = None
+) -> Any:
     """A field of `ServerSettings` that is read from the option *name*."""
     declared = Option(name, kind.expected, kind.parse, absent, says, (only,) if only else BOTH)
     return field(default=default, metadata={"option": declared})
@@ -113,7 +116,7 @@ class ServerSettings:
     metrics_enabled: bool = option(
         "metrics.enabled",
         SWITCH,
-        True,  # noqa: FBT003 (the option's default)
+        True,
         absent="true",
         says="Whether Prometheus metrics are exported. May stand in the app section, too.",
     )
@@ -134,28 +137,28 @@ class ServerSettings:
     concurrency: bool = option(
         "monitoring.concurrency",
         SWITCH,
-        True,  # noqa: FBT003
+        True,
         absent="true",
         says="Report open connections and active requests.",
     )
     connection_pool: bool = option(
         "monitoring.connection_pool",
         SWITCH,
-        False,  # noqa: FBT003
+        False,
         absent="false",
         says="Report the use of the application's connection pools.",
     )
     gc_stats: bool = option(
         "monitoring.gc.stats",
         SWITCH,
-        True,  # noqa: FBT003
+        True,
         absent="true",
         says="Report the garbage collector's statistics.",
     )
     gc_timing: bool = option(
         "monitoring.gc.timing",
         SWITCH,
-        False,  # noqa: FBT003
+        False,
         absent="false",
         says="Report how long each garbage collection took.",
     )
@@ -200,7 +203,8 @@ def read_settings(file: IniFile) -> ServerSettings:
     """All options of *file*'s server section, and those of the app section that are meant for us.
 
     Raises `SectionErrors` with every fault there is.  Unknown options are faults only of our own
-    servers: another factory knows its own."""
+    servers: another factory knows its own.
+    """
     values, errors = _parse(file.server, OPTIONS, file.filename, file.server_section)
     in_app, in_app_errors = _parse(file.app, OF_BOTH_SECTIONS, file.filename, file.app_section)
     errors += in_app_errors
@@ -214,7 +218,8 @@ def read_settings(file: IniFile) -> ServerSettings:
 def parse_settings(section: Mapping[str, str]) -> ServerSettings:
     """The options of *section* that are ours; others are left to whoever knows them.
 
-    This is what a server factory sees: a dict, no file.  Raises `SectionErrors`."""
+    This is what a server factory sees: a dict, no file.  Raises `SectionErrors`.
+    """
     values, errors = _parse(section, OPTIONS, None, None)
     if errors:
         raise SectionErrors(errors)

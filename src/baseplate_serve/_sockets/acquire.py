@@ -51,7 +51,8 @@ def acquire(
 ) -> Listener:
     """The listener of this process, bound but perhaps not listening yet.
 
-    Raises `EndpointError` when it cannot be bound, or what was handed over is no stream socket."""
+    Raises `EndpointError` when it cannot be bound, or what was handed over is no stream socket.
+    """
     if worker is not None and worker.fds:
         return Listener(_adopt(worker.fds[0], "EINHORN_FD_0"), "Einhorn")
     if fds := systemd.passed_fds(environ, pid=os.getpid()):
@@ -74,4 +75,3 @@ def _adopt(fd: int, variable: str) -> socket.socket:
         raise EndpointError(f"{variable}: descriptor {fd} is no stream socket")
     no_delay(sock)
     return sock
-

@@ -10,7 +10,7 @@ import contextlib
 import os
 import socket
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from baseplate_serve.errors import EndpointError
 
@@ -41,12 +41,14 @@ def bind(endpoint: EndpointConfiguration) -> OwnListener:
     """A socket bound to *endpoint*, not listening yet.
 
     TCP listeners share their port with other workers (SO_REUSEPORT).  A socket file that nobody
-    listens on is replaced.  Raises `EndpointError`: in use, not permitted, no such host."""
-    family, address = endpoint.family, endpoint.address
-    if not isinstance(address, str):
-        family, address = _resolve(endpoint)
+    listens on is replaced.  Raises `EndpointError`: in use, not permitted, no such host.
+    """
+    if isinstance(endpoint.address, str):
+        _remove_stale_file(endpoint.address)
+        family: int = endpoint.family
+        address: Any = endpoint.address
     else:
-        _remove_stale_file(address)
+        family, address = _resolve(endpoint, *endpoint.address)
     listener = OwnListener(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -63,13 +65,15 @@ def bind(endpoint: EndpointConfiguration) -> OwnListener:
     return listener
 
 
-def _resolve(endpoint: EndpointConfiguration) -> tuple[int, tuple[str, int]]:
-    host, port = endpoint.address
+def _resolve(endpoint: EndpointConfiguration, host: str, port: int) -> tuple[int, Any]:
     # An empty host means every address, as the socket module has it.
     try:
-        found = socket.getaddrinfo(host or None, port, endpoint.family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
-    except OSError as error:
-        raise EndpointError(f"{endpoint}: cannot be bound: {error.strerror or error}") from error
+        found = socket.getaddrinfo(
+            host or None, port, endpoint.family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE
+        )
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that IDNA refuses
+        reason = getattr(error, "strerror", None) or error
+        raise EndpointError(f"{endpoint}: cannot be bound: {reason}") from error
     family, _, _, _, address = found[0]
     return family, address
 
@@ -96,6 +100,7 @@ def _remove_stale_file(path: str) -> None:
 def no_delay(listener: socket.socket) -> None:
     """Send replies without waiting for the client's ACK; accepted sockets inherit it.
 
-    Without it a reply written in two pieces waits 44 ms in keep-alive: Nagle against delayed ACK."""
+    Without it a reply written in two pieces waits 44 ms in keep-alive: Nagle against delayed ACK.
+    """
     if listener.family != socket.AF_UNIX:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

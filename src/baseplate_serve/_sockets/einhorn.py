@@ -34,7 +34,8 @@ def worker_of(environ: Mapping[str, str], *, parent_pid: int) -> EinhornWorker |
     """The worker that *environ* describes; None if our parent is no Einhorn master.
 
     A grandchild inherits the variables and is no worker, hence the comparison with *parent_pid*.
-    Raises `EndpointError` for variables that no Einhorn sets."""
+    Raises `EndpointError` for variables that no Einhorn sets.
+    """
     master = environ.get("EINHORN_MASTER_PID")
     if master is None or not re.fullmatch("[0-9]+", master) or int(master) != parent_pid:
         return None
@@ -58,7 +59,8 @@ def _number(environ: Mapping[str, str], name: str, default: str | None = None) -
 def acknowledge(worker: EinhornWorker) -> None:
     """Tell the master that this worker serves: one JSON line, once.
 
-    Raises `EndpointError` when the command socket cannot be reached.  Switches: yes."""
+    Raises `EndpointError` when the command socket cannot be reached.  Switches: yes.
+    """
     if worker.sock_path is None:
         raise EndpointError("EINHORN_SOCK_PATH is not set: cannot tell Einhorn that this worker serves")
     line = json.dumps({"command": "worker:ack", "pid": os.getpid()}) + "\n"

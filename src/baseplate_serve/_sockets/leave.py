@@ -32,7 +32,8 @@ HANDSHAKE_S = 0.1  # how long a handshake under way may take: a round trip betwe
 def refuse_handshakes(listener: Any) -> bool:
     """Make *listener* ignore new handshakes; False where the kernel has no socket filters.
 
-    Only for a listener whose descriptor no other process holds: the filter belongs to the socket."""
+    Only for a listener whose descriptor no other process holds: the filter belongs to the socket.
+    """
     program = b"".join(struct.pack("HBBI", *instruction) for instruction in _DROP_SYN)
     instructions = ctypes.create_string_buffer(program)
     sock_fprog = struct.pack("HP", len(_DROP_SYN), ctypes.addressof(instructions))  # native alignment

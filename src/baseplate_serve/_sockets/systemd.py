@@ -20,7 +20,8 @@ FIRST_FD = 3  # SD_LISTEN_FDS_START
 def passed_fds(environ: Mapping[str, str], *, pid: int) -> tuple[int, ...]:
     """The descriptors that systemd passed to the process *pid*; none if they were meant for another.
 
-    Raises `EndpointError` for a count that is no number."""
+    Raises `EndpointError` for a count that is no number.
+    """
     if environ.get("LISTEN_PID") != str(pid):
         return ()
     count = environ.get("LISTEN_FDS", "0")
@@ -32,7 +33,8 @@ def passed_fds(environ: Mapping[str, str], *, pid: int) -> tuple[int, ...]:
 def notify(environ: Mapping[str, str], state: str) -> None:
     """Send *state* (``READY=1``, ``STOPPING=1``) to systemd, if it waits for it.
 
-    A socket that cannot be reached is logged: serving does not depend on it.  Switches: no."""
+    A socket that cannot be reached is logged: serving does not depend on it.  Switches: no.
+    """
     path = environ.get("NOTIFY_SOCKET")
     if not path:
         return

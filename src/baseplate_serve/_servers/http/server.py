@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from baseplate_serve._settings.options import ServerSettings
 
 
-class HttpServer(GracefulServer, WSGIServer):  # type: ignore[misc] # gevent's classes are untyped here
+class HttpServer(GracefulServer, WSGIServer):
     """Serves the WSGI callable *app* with handlers of *handler_class*.
 
-    Accesses are logged at DEBUG, errors at ERROR, and ``wsgi.errors`` goes there too."""
+    Accesses are logged at DEBUG, errors at ERROR, and ``wsgi.errors`` goes there too.
+    """
 
     def __init__(
         self,
@@ -41,9 +42,10 @@ class HttpServer(GracefulServer, WSGIServer):  # type: ignore[misc] # gevent's c
         )
 
     def handle(self, sock: Any, address: Any) -> None:  # gevent calls it in a greenlet of its own
-        handler = self.handler_class(sock, address, self)
+        handler: Any = self.handler_class(sock, address, self)
         connection = handler.connection = Connection(sock, address, lambda: describe(handler))
-        current_request_headers.set(lambda name: from_environ(handler.environ or {})(name))
+        # A lambda, as the environ is another one for each request.
+        current_request_headers.set(lambda name: from_environ(handler.environ or {})(name))  # noqa: PLW0108
         self.connections.add(connection)
         try:
             handler.handle()

@@ -32,33 +32,30 @@ class Dialect(Enum):
         return self not in (Dialect.UNFRAMED_BINARY, Dialect.UNFRAMED_COMPACT)
 
 
-class NotThrift(ValueError):  # noqa: N818 (says what the bytes are, not that something failed)
+class NotThrift(ValueError):
     """The bytes are the beginning of no Thrift message."""
 
 
 def dialect_of(opening: bytes) -> Dialect | None:
     """The dialect of a message that begins with *opening*; None while more bytes are needed.
 
-    At most 6 bytes are.  Raises `NotThrift`."""
+    At most 6 bytes are.  Raises `NotThrift`.
+    """
     if len(opening) < 2:
         return None
-    if opening[0] == 0x80:
-        if opening[1] == 0x01:
-            return Dialect.UNFRAMED_BINARY
-        raise NotThrift("a negative frame length")
-    if opening[0] == 0x82:
-        if opening[1] & 0x1F == 0x01:
-            return Dialect.UNFRAMED_COMPACT
-        raise NotThrift("an unknown version of the compact protocol")
-    if opening[0] > 0x80:
-        raise NotThrift("a negative frame length")
+    if opening[0] >= 0x80:  # no length: that would be a negative one
+        return _protocol_of(opening, Dialect.UNFRAMED_BINARY, Dialect.UNFRAMED_COMPACT)
     if len(opening) < LENGTH_SIZE + 2:
         return None
-    match opening[LENGTH_SIZE], opening[LENGTH_SIZE + 1]:
-        case 0x0F, 0xFF:
-            return Dialect.HEADER
-        case 0x80, 0x01:
-            return Dialect.FRAMED_BINARY
-        case 0x82, version if version & 0x1F == 0x01:
-            return Dialect.FRAMED_COMPACT
-    raise NotThrift("neither a THeader, a binary nor a compact message in the frame")
+    framed = opening[LENGTH_SIZE:]
+    if framed[0] == 0x0F and framed[1] == 0xFF:
+        return Dialect.HEADER
+    return _protocol_of(framed, Dialect.FRAMED_BINARY, Dialect.FRAMED_COMPACT)
+
+
+def _protocol_of(message: bytes, binary: Dialect, compact: Dialect) -> Dialect:
+    if message[0] == 0x80 and message[1] == 0x01:
+        return binary
+    if message[0] == 0x82 and message[1] & 0x1F == 0x01:
+        return compact
+    raise NotThrift("neither a THeader, a binary nor a compact message of a known version")

@@ -43,7 +43,8 @@ class Envelope(NamedTuple):
 def parse_envelope(frame: bytes, start: int = 0) -> Envelope:
     """The envelope of the THeader message that begins at *start* and ends with *frame*.
 
-    Raises `MalformedMessage`."""
+    Raises `MalformedMessage`.
+    """
     if len(frame) - start < FIXED.size:
         raise MalformedMessage("a THeader message shorter than its fixed part")
     _, flags, sequence_id, words = FIXED.unpack_from(frame, start)
@@ -97,17 +98,22 @@ def _string(frame: bytes, at: int, end: int) -> tuple[bytes, int]:
 def undo_transforms(payload: bytes, transforms: tuple[int, ...], *, limit: int) -> bytes:
     """*payload* as it was before *transforms*, the last undone first.
 
-    Raises `MalformedMessage`, also when it would be longer than *limit* bytes."""
+    Raises `MalformedMessage`, also when it would be longer than *limit* bytes.
+    """
     for transform in reversed(transforms):
         if transform != ZLIB:
-            raise MalformedMessage(f"unknown THeader transform {transform}", TProtocolException.NOT_IMPLEMENTED)
+            raise MalformedMessage(
+                f"unknown THeader transform {transform}", TProtocolException.NOT_IMPLEMENTED
+            )
         inflate = zlib.decompressobj()
         try:
             payload = inflate.decompress(payload, limit)
         except zlib.error as error:
             raise MalformedMessage(f"zlib: {error}") from error
         if inflate.unconsumed_tail:
-            raise MalformedMessage(f"more than {limit} bytes when decompressed", TProtocolException.SIZE_LIMIT)
+            raise MalformedMessage(
+                f"more than {limit} bytes when decompressed", TProtocolException.SIZE_LIMIT
+            )
         if not inflate.eof:
             raise MalformedMessage("zlib: the data ends early")
     return payload

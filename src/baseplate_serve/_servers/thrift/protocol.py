@@ -76,7 +76,8 @@ class Protocol(THeaderProtocol):  # type: ignore[misc] # thrift is untyped
 class _CheckedDecode:
     """The codec's *decode*, whose complaints are told from an application's errors.
 
-    An object, not a function: protocol decorators put it into a class, where a function would bind."""
+    An object, not a function: protocol decorators put it into a class, where a function would bind.
+    """
 
     __slots__ = ("_decode",)
 

@@ -29,7 +29,8 @@ class ThriftServer(GracefulServer):
     """Serves *processor*, which needs nothing but `process(iprot, oprot)`.
 
     *around_connection* makes the context that each connection is served in, from the server and the
-    peer's address."""
+    peer's address.
+    """
 
     def __init__(
         self,
@@ -52,7 +53,8 @@ class ThriftServer(GracefulServer):
             sock, max_message_size=self._max_message_size, on_first_bytes=connection.began
         )
         protocol = Protocol(transport)
-        current_request_headers.set(lambda name: from_theader(transport.get_headers())(name))
+        # A lambda, as the headers are others for each call.
+        current_request_headers.set(lambda name: from_theader(transport.get_headers())(name))  # noqa: PLW0108
         self.connections.add(connection)
         try:
             with self._around_connection(self, address):

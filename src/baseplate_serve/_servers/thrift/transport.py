@@ -43,13 +43,14 @@ _PROTOCOL_ID = {
 
 
 class ConnectionLost(TTransportException):  # type: ignore[misc] # thrift is untyped
-    """This client's connection ended or failed; not to be confused with one the handler uses."""
+    """The connection to this client ended or failed; not to be confused with one the handler uses."""
 
 
 class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is untyped
     """The server's end of one connection.
 
-    *on_first_bytes* is called when a message begins to arrive."""
+    *on_first_bytes* is called when a message begins to arrive.
+    """
 
     def __init__(self, sock: Any, *, max_message_size: int, on_first_bytes: Callable[[], None]) -> None:
         super().__init__(None, (client_type.value for client_type in Dialect))
@@ -70,7 +71,8 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
     def receive(self) -> bool:
         """Wait for a message; a framed one is there whole.  False when the client has gone between two.
 
-        Raises `MalformedMessage`, or `ConnectionLost` in the middle of one.  Switches: yes."""
+        Raises `MalformedMessage`, or `ConnectionLost` in the middle of one.  Switches: yes.
+        """
         if not self.dialect.framed:
             self._unread = self._message.read()
         data = self._unread or self._recv(READ_SIZE)
@@ -87,7 +89,7 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
         else:
             self._message = BytesIO(data)
             self._protocol_id = _PROTOCOL_ID[dialect]
-            self._read_headers = {}
+            self._read_headers: dict[bytes, bytes] = {}
             self._budget = self.length_limit = self._max_message_size
         self._received = True
         self.replied = False
@@ -103,7 +105,8 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
         end = LENGTH_SIZE + LENGTH.unpack_from(data)[0]
         if end - LENGTH_SIZE > self._max_message_size:
             raise MalformedMessage(
-                f"a frame of {end - LENGTH_SIZE} bytes, more than max_frame_size", TProtocolException.SIZE_LIMIT
+                f"a frame of {end - LENGTH_SIZE} bytes, more than max_frame_size",
+                TProtocolException.SIZE_LIMIT,
             )
         if len(data) < end:
             data = self._recv_until(data, end)
@@ -144,7 +147,9 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
     def _recv_more(self, size: int) -> bytes:
         data = self._recv(size)
         if not data:
-            raise ConnectionLost(TTransportException.END_OF_FILE, "the client left in the middle of a message")
+            raise ConnectionLost(
+                TTransportException.END_OF_FILE, "the client left in the middle of a message"
+            )
         return data
 
     def _recv(self, size: int) -> bytes:
@@ -226,7 +231,7 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
     def discard_reply(self) -> None:
         """Forget what was written and not flushed."""
         self._reply = []
-        self._write_headers = {}
+        self._write_headers: dict[bytes, bytes] = {}
 
     def isOpen(self) -> bool:  # noqa: N802 (Thrift's name)
         return self._sock is not None

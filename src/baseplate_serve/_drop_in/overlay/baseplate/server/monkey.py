@@ -11,4 +11,4 @@ __all__ = ["gevent_is_patched", "patch_stdlib_queues"]
 
 def gevent_is_patched() -> bool:
     """True once gevent has patched anything of the standard library."""
-    return bool(monkey.saved)
+    return bool(monkey.saved)  # type: ignore[attr-defined] # the stubs lack it
