@@ -23,6 +23,8 @@ from baseplate_serve._lifecycle.lifecycle import Lifecycle
 from baseplate_serve._lifecycle.phase import Event, Phase
 from baseplate_serve._lifecycle.signals import Signals, StoppedWhileStarting
 from baseplate_serve._logs import setup as logs
+from baseplate_serve._metrics.concurrency import ConcurrencyMonitor
+from baseplate_serve._metrics.declared import RuntimeMetrics
 from baseplate_serve._metrics.exporter import make_exporter
 from baseplate_serve._settings.ini import read_ini
 from baseplate_serve._settings.options import ServerSettings, read_settings
@@ -45,7 +47,7 @@ ORPHAN_CHECK_S = 1.0  # how often a worker looks whether its Einhorn master is s
 def run(arguments: argparse.Namespace) -> int:
     """Serve until asked to stop, or check.  Returns the exit status.  Switches: yes."""
     finder.install()
-    sys.path.append(os.getcwd())  # noqa: PTH109 (a service started from its checkout finds its modules)
+    sys.path.append(os.getcwd())  # a service started from its checkout finds its modules
     teller = Teller(int(os.environ[FILES_FD])) if FILES_FD in os.environ else None
     if teller is not None:
         gevent.spawn(_tell_loaded, teller)
@@ -84,6 +86,7 @@ def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSetting
     )
     listener: Listener | None = None
     try:
+        metrics = RuntimeMetrics() if exporter is not None else None
         signals.install()  # before the application, which may install its own
         if exporter is not None:
             exporter.start()
@@ -98,10 +101,15 @@ def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSetting
         _start(server)
         lifecycle.advance(Event.READY)
         log.info("listening on %s (%s)", listener.name, listener.origin)
+        monitor = _watch_concurrency(server, settings, metrics)
         _tell_everybody(worker, lifecycle)
         lifecycle.wait_while(Phase.SERVING)
         systemd.notify(os.environ, "STOPPING=1")
         _stop(server, settings, lifecycle)
+        if monitor is not None:
+            monitor.stop()
+        if metrics is not None:
+            metrics.requests_abandoned.inc(getattr(server, "abandoned", 0))
     except StoppedWhileStarting:
         log.info("stopped while the application was being loaded")
         SERVER_STATE.phase = Phase.STOPPED
@@ -120,6 +128,17 @@ def _start(server: Any) -> None:
         raise ApplicationError("the server could not be started") from error
 
 
+def _watch_concurrency(
+    server: Any, settings: ServerSettings, metrics: RuntimeMetrics | None
+) -> ConcurrencyMonitor | None:
+    """Monitor the connections of *server*, if it is one of ours: others do not tell."""
+    if metrics is None or not settings.concurrency or not hasattr(server, "connections"):
+        return None
+    monitor = ConcurrencyMonitor(metrics, server.connections, server.in_flight)
+    monitor.start()
+    return monitor
+
+
 def _tell_everybody(worker: EinhornWorker | None, lifecycle: Lifecycle) -> None:
     """Ready: tell Einhorn and systemd.  Switches: yes."""
     systemd.notify(os.environ, "READY=1")
@@ -129,7 +148,7 @@ def _tell_everybody(worker: EinhornWorker | None, lifecycle: Lifecycle) -> None:
         acknowledge(worker)
     except EndpointError as error:
         # Serving works all the same; in manual mode Einhorn will replace us, and says so itself.
-        log.error("Einhorn was not told that we serve: %s", error)
+        log.error("Einhorn was not told that we serve: %s", error)  # noqa: TRY400 (its text says it all)
     gevent.spawn(_leave_with, worker, lifecycle)
 
 

@@ -1,5 +1,7 @@
-"""Metrics, and how they are shown.
+"""What Prometheus sees.
 
-slot.py       which name a worker writes its metrics under, so that the files of dead workers do not pile up
-exporter.py   `/metrics`, for this process alone or for all workers that share a directory
+exporter.py      /metrics
+slot.py          under which name a worker writes, so that files of dead workers do not pile up
+declared.py      every metric of ours
+concurrency.py   monitoring.concurrency
 """
