@@ -9,14 +9,14 @@ from datetime import timedelta
 
 import gevent
 import pytest
-from testing_idl import Testing
-from testing_idl.ttypes import Refused
 from thrift.protocol.TMultiplexedProtocol import TMultiplexedProtocol
 from thrift.Thrift import TApplicationException, TMessageType
 from thrift.TMultiplexedProcessor import TMultiplexedProcessor
 from thrift.transport.TTransport import TTransportException
 
 from deadline import DEADLINE_S, wait_for
+from testing_idl import Testing
+from testing_idl.ttypes import Refused
 from thrift_harness import DIALECTS, Handler, HeaderProcessor, client, in_background, serving
 
 EVERY_DIALECT = pytest.mark.parametrize("dialect", DIALECTS)

@@ -8,8 +8,6 @@ from datetime import timedelta
 
 import gevent
 from gevent.event import Event
-from testing_idl import Testing
-from testing_idl.ttypes import Item, Refused
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol, TBinaryProtocolAccelerated
 from thrift.protocol.TCompactProtocol import TCompactProtocol
 from thrift.protocol.THeaderProtocol import THeaderProtocol
@@ -19,6 +17,8 @@ from thrift.transport.TTransport import TBufferedTransport, TFramedTransport, TT
 
 from baseplate_serve._servers.thrift.server import ThriftServer
 from baseplate_serve._settings.options import ServerSettings
+from testing_idl import Testing
+from testing_idl.ttypes import Item, Refused
 
 HEADERS = (THeaderClientType.HEADERS,)
 

@@ -6,11 +6,12 @@ import http.client
 import itertools
 
 import gevent
-from testing_idl import Testing
 from thrift.protocol.THeaderProtocol import THeaderProtocol
 from thrift.transport.THeaderTransport import THeaderClientType
 from thrift.transport.TSocket import TSocket
 from thrift.transport.TTransport import TBufferedTransport, TTransportException
+
+from testing_idl import Testing
 
 
 class ThriftLoad:

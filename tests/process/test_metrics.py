@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 import gevent
 import pytest
+
 from deadline import wait_for
 from processes import serve, write_service
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import gevent
 import pytest
+
 from load import HttpLoad, ThriftLoad
 from processes import ServerProcess, write_service
 

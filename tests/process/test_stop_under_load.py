@@ -12,10 +12,10 @@ import time
 
 import gevent
 import pytest
-from load import ThriftLoad
-from processes import serve, write_service
 
 from deadline import DEADLINE_S, wait_for
+from load import ThriftLoad
+from processes import serve, write_service
 
 pytestmark = pytest.mark.process
 

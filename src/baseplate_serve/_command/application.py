@@ -47,7 +47,8 @@ def _load_factory(file: IniFile, section: str, name: str, default: str) -> Calla
 def make_app(file: IniFile, factory: Callable[[dict[str, str]], Any]) -> Any:
     """What *factory* makes of the app section.
 
-    Raises `FileError` when it refuses the section's values, `ApplicationError` for any other failure."""
+    Raises `FileError` when it refuses the section's values, `ApplicationError` for any other failure.
+    """
     try:
         observers.start_tracing()
         return factory(dict(file.app))

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def check(file: IniFile, settings: ServerSettings, endpoint: EndpointConfiguration) -> int:
     """Import both factories and print what would be served; the factories are not called.
 
-    Raises `ServeError` for what is wrong.  Returns the exit status 0."""
+    Raises `ServeError` for what is wrong.  Returns the exit status 0.
+    """
     load_server_factory(file)
     if own_server(file.server["factory"]) == "wsgi":
         handler_class(settings.handler)

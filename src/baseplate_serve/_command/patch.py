@@ -1,5 +1,6 @@
 """Makes the standard library cooperative.  First of all, before anything that keeps a socket, a lock or a
-thread of the unpatched library is imported."""
+thread of the unpatched library is imported.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ def patch_stdlib_queues() -> None:
     """Put gevent's queues in the place of the standard library's, which `patch_all` leaves alone.
 
     Pools are built on them, and an unpatched one loses a connection when its greenlet is killed:
-    https://github.com/gevent/gevent/issues/1875."""
+    https://github.com/gevent/gevent/issues/1875.
+    """
     import queue  # noqa: PLC0415 (after patching)
 
     import gevent.queue  # noqa: PLC0415

@@ -7,6 +7,7 @@ child accepts waits in the listener's queue.  The child tells, through a pipe, w
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import argparse
     from types import FrameType
 
+PIPE_SIZE = 1 << 20  # bytes; Linux' limit for the unprivileged, some ten thousand names
 STOP_S = 30.0  # how long a child may take to stop before it is killed
 
 
@@ -47,7 +49,7 @@ class _Supervisor:
         self._listener = listener
         self._watch = watch
         self._stop_asked = False
-        self._child = self._start()
+        self._start()
         for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(signum, self._pass_on)
 
@@ -61,9 +63,7 @@ class _Supervisor:
                 return self._wait()
             if changed:
                 _say(f"{', '.join(sorted(changed))} changed, restarting")
-                self._stop()
-                self._watch.forget(changed)
-                self._child = self._start()
+                self._restart(changed)
                 reported = False
             elif status == 0:
                 return 0
@@ -71,18 +71,32 @@ class _Supervisor:
                 _say("waiting for a file to change")
                 reported = True
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _restart(self, changed: set[str]) -> None:
+        self._stop()
+        if not self._stop_asked:
+            self._watch.forget(changed)
+            self._start()
+
+    def _start(self) -> None:
         files_read, files_write = os.pipe()
+        # Room for all that a child tells at once: it must not wait for us while we wait for its end.
+        fcntl.fcntl(files_write, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
         listener_fd = self._listener.sock.fileno()
-        # The flags of this interpreter, and -P: the current directory comes last on the path, as in the
-        # command itself, not first.
-        command = [sys.executable, *subprocess._args_from_interpreter_flags(), "-P", "-m", "baseplate_serve"]  # type: ignore[attr-defined] # noqa: SLF001
+        command = [
+            sys.executable,
+            *subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined] # noqa: SLF001
+            "-B",  # byte code is told apart by the second and the size of its source; two saves may share both
+            "-P",  # the current directory comes last on the path, as in the command itself
+            "-m",
+            "baseplate_serve",
+        ]
         arguments = [argument for argument in sys.argv[1:] if argument != "--reload"]
         environ = {**os.environ, RELOADER_FD: str(listener_fd), FILES_FD: str(files_write)}
-        child = subprocess.Popen(command + arguments, env=environ, pass_fds=(listener_fd, files_write))  # noqa: S603
+        self._child = subprocess.Popen(command + arguments, env=environ, pass_fds=(listener_fd, files_write))  # noqa: S603
         os.close(files_write)
         self._watch.listen_to(files_read)
-        return child
+        if self._stop_asked:  # meanwhile: the signal went to the child before
+            self._child.terminate()
 
     def _stop(self) -> None:
         self._child.terminate()

@@ -27,7 +27,8 @@ def report(error: ServeError) -> int:
     """Print *error* and return its exit status.
 
     A user's mistake takes a line.  An application's failure is shown with its own traceback, from its
-    first line on: how we got there is no help."""
+    first line on: how we got there is no help.
+    """
     cause = error.__cause__
     if cause is not None and not isinstance(error, UsageError):
         traceback.print_exception(type(cause), cause, _from_its_own(cause.__traceback__))

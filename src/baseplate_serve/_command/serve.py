@@ -1,5 +1,6 @@
 """The composition root, in the order of the runbook: read settings, export metrics, acquire the listener,
-load the application, serve, stop."""
+load the application, serve, stop.
+"""
 
 from __future__ import annotations
 
@@ -52,9 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     if teller is not None:
         gevent.spawn(_tell_loaded, teller)
     try:
-        file = read_ini(
-            arguments.config_file, server_name=arguments.server_name, app_name=arguments.app_name
-        )
+        file = read_ini(arguments.config_file, server_name=arguments.server_name, app_name=arguments.app_name)
         settings = read_settings(file)
         if arguments.check:
             return check(file, settings, arguments.bind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from baseplate_serve.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 FILES_FD = "BASEPLATE_SERVE_FILES_FD"  # where a child of --reload writes the files it loaded
 TELL_EVERY_S = 1.0
@@ -27,7 +28,8 @@ def loaded_files() -> set[str]:
 
 def files_of(error: BaseException | None) -> set[str]:
     """The files that *error* and its causes are about: those it passed through, and the one that does not
-    parse."""
+    parse.
+    """
     files: set[str] = set()
     while error is not None:
         files.update(frame.filename for frame in traceback.extract_tb(error.__traceback__))
@@ -38,22 +40,42 @@ def files_of(error: BaseException | None) -> set[str]:
 
 
 class Teller:
-    """The child's side: writes each file once to the descriptor that --reload gave us."""
+    """The child's side: writes each file once to the descriptor that --reload gave us.
+
+    With each goes its time of modification when it was loaded: by the time that we come to tell, it may
+    have been written again.
+    """
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
+        self._fd: int | None = fd  # None once nobody reads
         self._told: set[str] = set()
+        self._modified: dict[str, int | None] = {}  # of modules that were loaded since
         os.set_inheritable(fd, False)
+        sys.addaudithook(self._note_loaded)  # cannot be removed; this process is for development only
 
     def tell(self, files: Iterable[str]) -> None:
-        """Tell the parent of those of *files* it does not know.  A parent that is gone is no matter."""
+        """Tell the parent of those of *files* it does not know.
+
+        A parent that was killed cannot stop us, and we would hold the port: without one, we ask ourselves.
+        """
+        if self._fd is None:
+            return
         new = set(files) - self._told
         self._told |= new
-        if new:
-            try:
-                os.write(self._fd, "".join(f"{file}\n" for file in new).encode(errors="surrogateescape"))
-            except BrokenPipeError:
-                return
+        lines = "".join(f"{self._modified.get(file) or _modified(file) or 0} {file}\n" for file in new)
+        try:
+            # An empty line if there is none: writing is how we learn that nobody reads.
+            os.write(self._fd, (lines or "\n").encode(errors="surrogateescape"))
+        except BrokenPipeError:
+            os.close(self._fd)
+            self._fd = None
+            signal.raise_signal(signal.SIGTERM)
+
+    def _note_loaded(self, event: str, arguments: tuple[Any, ...]) -> None:
+        # 'exec' is a module's code, among others, which was read a moment ago.
+        file = getattr(arguments[0], "co_filename", "") if event == "exec" else ""
+        if file.endswith(".py") and file not in self._modified:
+            self._modified[file] = _modified(file)
 
 
 class Watch:
@@ -66,11 +88,11 @@ class Watch:
         except ImportError:
             raise UsageError("--reload needs watchfiles: pip install 'baseplate-serve[reload]'") from None
         self._watchfiles = watchfiles
-        self._written: dict[str, int | None] = {}  # file to its time of modification when we heard of it
+        self._written: dict[str, int | None] = {}  # file to its time of modification when it was read
         self._changes: Any = None  # watchfiles' generator, over the directories of the files
         self._fd: int | None = None
         self._heard = b""
-        self.learn(files)
+        self._learn({file: _modified(file) for file in files})
 
     def listen_to(self, fd: int) -> None:
         """Learn of files from a new child, through *fd*."""
@@ -81,7 +103,7 @@ class Watch:
         self._fd = fd
 
     def wait(self) -> set[str]:
-        """The files that have changed since we heard of them; empty if none did for a moment."""
+        """The files that have changed since they were read; empty if none did for a moment."""
         self._hear()
         if self._changes is None:
             folders = {str(Path(file).parent) for file in self._written}
@@ -116,15 +138,16 @@ class Watch:
                 break
             self._heard += data
         lines, _, self._heard = self._heard.rpartition(b"\n")  # the last line may come in two pieces
-        self.learn(lines.decode(errors="surrogateescape").splitlines())
+        told = (line.split(" ", 1) for line in lines.decode(errors="surrogateescape").splitlines() if line)
+        self._learn({file: int(modified) for modified, file in told})
 
-    def learn(self, files: Iterable[str]) -> None:
-        """Watch *files*, too."""
+    def _learn(self, read: Mapping[str, int | None]) -> None:
+        """Watch the files of *read*, too, which had these times of modification."""
         known = {Path(file).parent for file in self._written}
-        for file in files:
+        for file, modified in read.items():
             path = os.path.abspath(file)
             if path not in self._written and os.path.isfile(path):
-                self._written[path] = _modified(path)
+                self._written[path] = modified
         if {Path(file).parent for file in self._written} - known:
             self._changes = None
 

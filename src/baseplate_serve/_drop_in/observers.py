@@ -23,7 +23,8 @@ def start_tracing() -> None:
     """Do as Baseplate's command does before it calls the application's factory: OpenTelemetry's global
     tracer provider, trace ids in log records, context across threads.
 
-    Must run before the application makes its first tracer."""
+    Must run before the application makes its first tracer.
+    """
     if not real_baseplate_is_loaded():
         return
     from baseplate.server import original  # noqa: PLC0415 (the installed package's, now that it is used)
@@ -45,7 +46,12 @@ def rpc_attributes(app: Any) -> Callable[[Any, Any], AbstractContextManager[Any]
     def around(server: Any, address: Any) -> AbstractContextManager[Any]:
         # Names of OpenTelemetry's semantic conventions, as Baseplate's spans have them.
         host, port = (server.address if isinstance(server.address, tuple) else (server.address, None))[:2]
-        attributes = {"rpc.system": "thrift", "rpc.service": service, "net.host.ip": host, "net.host.port": port}
+        attributes = {
+            "rpc.system": "thrift",
+            "rpc.service": service,
+            "net.host.ip": host,
+            "net.host.port": port,
+        }
         if host in LOOPBACK:
             attributes["net.host.name"] = "localhost"
         if isinstance(address, tuple):

@@ -10,7 +10,7 @@ from baseplate_serve._sockets.einhorn import EinhornWorker, acknowledge, worker_
 __all__ = ["NotEinhornWorker", "ack_startup", "get_socket", "get_socket_count", "is_worker"]
 
 
-class NotEinhornWorker(Exception):  # noqa: N818 (Baseplate's name)
+class NotEinhornWorker(Exception):
     """This process is no child of an Einhorn master."""
 
 

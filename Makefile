@@ -1,0 +1,74 @@
+# make serve      set everything up, then serve an example on localhost:9090
+# make test       set everything up, then the whole suite      (ARGS='-k name' for a part)
+# make check      ruff and mypy
+# make docs       write the generated pages
+# make bench      ours and its peers, side by side, as ratios  (ARGS='http --rounds 5')
+# make clean      remove what the others made
+#
+# PYTHON=python3.12 chooses the interpreter; each minor version has a virtual environment of its own.
+
+PYTHON  ?= python3
+EXAMPLE ?= wsgi_notes
+VENV    ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || echo none)
+BIN     := $(VENV)/bin
+
+.PHONY: help serve test check docs bench clean system-serve system-test
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile
+
+serve: system-serve $(VENV)/installed
+	cd examples/$(EXAMPLE) && ../../$(BIN)/baseplate-serve --debug app.ini
+
+test: system-test $(VENV)/installed-test
+	$(BIN)/pytest-gevent $(ARGS)
+
+check: system-serve $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: system-serve $(VENV)/installed
+	$(BIN)/python docs/generate.py
+
+bench: system-test $(VENV)/installed
+	$(BIN)/python bench/run.py $(ARGS)
+
+clean:
+	rm -rf .venv-* .cache .pytest_cache .mypy_cache .ruff_cache
+
+# A virtual environment, made again when the project's own files ask for something else.
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable '.[reload]'
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --group test --group check
+	touch $@
+
+# System packages, looked for by what they give; only what is missing is installed.
+
+BASE_PACKAGES = $(shell \
+	$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || echo python3 python3-venv; \
+	command -v cc >/dev/null || echo gcc libc6-dev; \
+	$(PYTHON) -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null \
+		|| echo python3-dev)
+TEST_PACKAGES = $(shell \
+	command -v thrift >/dev/null || echo thrift-compiler; \
+	command -v wrk >/dev/null || echo wrk; \
+	command -v taskset >/dev/null || echo util-linux)
+SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+define apt-install
+$(if $(strip $(1)),$(SUDO) apt-get update -qq && \
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1),@:)
+endef
+
+system-serve:
+	$(call apt-install,$(BASE_PACKAGES))
+
+system-test: system-serve
+	$(call apt-install,$(TEST_PACKAGES))
