@@ -16,7 +16,7 @@ LABELS = ("hostname", "PID")
 
 
 class RuntimeMetrics:
-    """This process's metrics.  Make it once, after the exporter and before the application."""
+    """The metrics of one process.  Make it once, after the exporter and before the application."""
 
     open_connections: Gauge  # connections
     active_requests: Gauge  # requests
