@@ -85,7 +85,7 @@ class _Supervisor:
         command = [
             sys.executable,
             *subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined] # noqa: SLF001
-            "-B",  # byte code is told apart by the second and the size of its source; two saves may share both
+            "-B",  # byte code is known by the second and the size of its source; two saves may share both
             "-P",  # the current directory comes last on the path, as in the command itself
             "-m",
             "baseplate_serve",

@@ -92,7 +92,7 @@ class Watch:
         self._changes: Any = None  # watchfiles' generator, over the directories of the files
         self._fd: int | None = None
         self._heard = b""
-        self._learn({file: _modified(file) for file in files})
+        self.learn(files)
 
     def listen_to(self, fd: int) -> None:
         """Learn of files from a new child, through *fd*."""
@@ -121,6 +121,10 @@ class Watch:
         # generator runs, and a file that was written again with the same time is not new.
         return {file for file, written in self._written.items() if _modified(file) != written}
 
+    def learn(self, files: Iterable[str]) -> None:
+        """Watch *files*, too, as they are now."""
+        self._learn({file: _modified(file) for file in files})
+
     def forget(self, changed: Iterable[str]) -> None:
         """Take *changed* as they are now."""
         for file in changed:
@@ -142,7 +146,6 @@ class Watch:
         self._learn({file: int(modified) for modified, file in told})
 
     def _learn(self, read: Mapping[str, int | None]) -> None:
-        """Watch the files of *read*, too, which had these times of modification."""
         known = {Path(file).parent for file in self._written}
         for file, modified in read.items():
             path = os.path.abspath(file)

@@ -38,7 +38,7 @@ class Listener:
 
     def close(self) -> None:
         """Close it, and remove the socket file that `bind` made."""
-        if isinstance(self.sock, OwnListener) and self.sock.fileno() != -1:
+        if isinstance(self.sock, OwnListener):
             self.sock.remove_file()
         self.sock.close()
 

@@ -23,18 +23,23 @@ BACKLOG = 1024  # the kernel caps it at net.core.somaxconn
 class OwnListener(socket.socket):
     """A listener that this process bound itself: no other process holds its descriptor."""
 
-    _unix_file: tuple[int, int] | None = None  # device and inode of the file that bind() made
+    _file: tuple[str, int, int] | None = None  # path, device and inode of what bind() made of a unix address
+
+    def remember_file(self, path: str) -> None:
+        """Note that binding has made the socket file *path*."""
+        found = os.stat(path)
+        self._file = (path, found.st_dev, found.st_ino)
 
     def remove_file(self) -> None:
-        """Remove the socket file of a unix listener, unless somebody has put another in its place."""
-        if self._unix_file is None:
+        """Remove the socket file, unless somebody has put another in its place.  It may be closed by now."""
+        if self._file is None:
             return
-        path = self.getsockname()
+        path, device, inode = self._file
+        self._file = None
         with contextlib.suppress(FileNotFoundError):
             found = os.stat(path)
-            if (found.st_dev, found.st_ino) == self._unix_file:
+            if (found.st_dev, found.st_ino) == (device, inode):
                 os.unlink(path)
-        self._unix_file = None
 
 
 def bind(endpoint: EndpointConfiguration) -> OwnListener:
@@ -56,8 +61,7 @@ def bind(endpoint: EndpointConfiguration) -> OwnListener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
         if isinstance(address, str):
-            found = os.stat(address)
-            listener._unix_file = (found.st_dev, found.st_ino)  # noqa: SLF001 (our own class)
+            listener.remember_file(address)
         no_delay(listener)
     except OSError as error:
         listener.close()
