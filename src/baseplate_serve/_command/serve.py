@@ -165,6 +165,7 @@ def _stop(server: Any, settings: ServerSettings, lifecycle: Lifecycle) -> None:
         lifecycle.advance(Event.DRAIN_OVER)
     finished = Flag()
     finish = gevent.spawn(server.stop)
+    gevent.sleep(0)  # it begins now: killed before, it would not even cut off what is left
     finish.link(lambda _greenlet: finished.set())
     if lifecycle.wait_while(Phase.FINISHING, until=finished):
         finish.kill()  # stop was asked for a third time: our servers cut off what is left, and return
