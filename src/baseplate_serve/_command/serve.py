@@ -8,8 +8,6 @@ import gc
 import logging
 import os
 import sys
-from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -30,7 +28,7 @@ from baseplate_serve._metrics.exporter import make_exporter
 from baseplate_serve._settings.ini import read_ini
 from baseplate_serve._settings.options import ServerSettings, read_settings
 from baseplate_serve._sockets import systemd
-from baseplate_serve._sockets.acquire import Listener, acquire
+from baseplate_serve._sockets.acquire import RELOADER_FD, Listener, acquire
 from baseplate_serve._sockets.einhorn import EinhornWorker, acknowledge, worker_of
 from baseplate_serve.errors import ApplicationError, EndpointError, ServeError
 from baseplate_serve.state import SERVER_STATE
@@ -42,25 +40,30 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("baseplate_serve")
 
-ORPHAN_CHECK_S = 1.0  # how often a worker looks whether its Einhorn master is still there
+ORPHAN_CHECK_S = 1.0  # how often a child looks whether its parent is still there
+RELOAD_STOP_TIMEOUT = "2 seconds"  # where the file has none
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until asked to stop, or check.  Returns the exit status.  Switches: yes."""
     finder.install()
     sys.path.append(os.getcwd())  # a service started from its checkout finds its modules
-    teller = Teller(int(os.environ[FILES_FD])) if FILES_FD in os.environ else None
+    # Taken out: the application's own children are no children of --reload.
+    files_fd = os.environ.pop(FILES_FD, None)
+    teller = Teller(int(files_fd)) if files_fd is not None else None
     if teller is not None:
         gevent.spawn(_tell_loaded, teller)
     try:
         file = read_ini(arguments.config_file, server_name=arguments.server_name, app_name=arguments.app_name)
+        if teller is not None:
+            # Nobody routes to a server under --reload, and a request that a save meets gets its reply.
+            file.server["drain_time"] = "0"
+            file.server.setdefault("stop_timeout", RELOAD_STOP_TIMEOUT)
         settings = read_settings(file)
         if arguments.check:
             return check(file, settings, arguments.bind)
-        if teller is not None:
-            settings = replace(settings, drain_time=timedelta(0))  # nobody routes to a server under --reload
         logs.configure(debug=arguments.debug, filename=file.filename if file.has_loggers else None)
-        return _serve(arguments, file, settings)
+        return _serve(arguments, file, settings, reloaded=teller is not None)
     except ServeError as error:
         if teller is not None:
             teller.tell(loaded_files() | files_of(error))
@@ -74,7 +77,7 @@ def _tell_loaded(teller: Teller) -> None:
         gevent.sleep(TELL_EVERY_S)
 
 
-def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSettings) -> int:
+def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSettings, *, reloaded: bool) -> int:
     lifecycle = Lifecycle(SERVER_STATE)
     signals = Signals(lifecycle)
     worker = worker_of(os.environ, parent_pid=os.getppid())
@@ -90,6 +93,7 @@ def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSetting
         if exporter is not None:
             exporter.start()
         listener = acquire(arguments.bind, worker, os.environ)
+        os.environ.pop(RELOADER_FD, None)
         app_factory = application.load_app_factory(file)
         app = application.make_app(file, app_factory)
         server_factory = application.load_server_factory(file)
@@ -101,7 +105,10 @@ def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSetting
         lifecycle.advance(Event.READY)
         log.info("listening on %s (%s)", listener.name, listener.origin)
         monitor = _watch_concurrency(server, settings, metrics)
-        _tell_everybody(worker, lifecycle)
+        _tell_everybody(worker)
+        if reloaded or worker is not None:
+            parent = "the Einhorn master" if worker else "the parent, --reload,"
+            gevent.spawn(_leave_with_parent, os.getppid(), parent, lifecycle)
         lifecycle.wait_while(Phase.SERVING)
         systemd.notify(os.environ, "STOPPING=1")
         _stop(server, settings, lifecycle)
@@ -117,6 +124,7 @@ def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSetting
             listener.close()
         if exporter is not None:
             exporter.stop()
+    signals.ignore()
     return 0
 
 
@@ -138,7 +146,7 @@ def _watch_concurrency(
     return monitor
 
 
-def _tell_everybody(worker: EinhornWorker | None, lifecycle: Lifecycle) -> None:
+def _tell_everybody(worker: EinhornWorker | None) -> None:
     """Ready: tell Einhorn and systemd.  Switches: yes."""
     systemd.notify(os.environ, "READY=1")
     if worker is None:
@@ -148,14 +156,13 @@ def _tell_everybody(worker: EinhornWorker | None, lifecycle: Lifecycle) -> None:
     except EndpointError as error:
         # Serving works all the same; in manual mode Einhorn will replace us, and says so itself.
         log.error("Einhorn was not told that we serve: %s", error)  # noqa: TRY400 (its text says it all)
-    gevent.spawn(_leave_with, worker, lifecycle)
 
 
-def _leave_with(worker: EinhornWorker, lifecycle: Lifecycle) -> None:
-    """Stop when the Einhorn master is gone: nobody would ever replace or stop this worker."""
-    while os.getppid() == worker.master_pid:
+def _leave_with_parent(pid: int, name: str, lifecycle: Lifecycle) -> None:
+    """Stop when the parent *pid* is gone, an Einhorn master or --reload: nobody else would stop us."""
+    while os.getppid() == pid:
         gevent.sleep(ORPHAN_CHECK_S)
-    lifecycle.post(Event.STOP_ASKED, "the Einhorn master is gone")
+    lifecycle.post(Event.STOP_ASKED, f"{name} is gone")
 
 
 def _stop(server: Any, settings: ServerSettings, lifecycle: Lifecycle) -> None:

@@ -54,6 +54,16 @@ class Signals:
         signal.signal(signal.SIGUSR1, self._on_dump)
         signal.siginterrupt(signal.SIGUSR1, False)
 
+    def ignore(self) -> None:
+        """Ignore what is still ours: the process has stopped, and a signal that comes now is too late.
+
+        Python takes its handlers away while it ends, and the default action of SIGUSR2 would turn a clean
+        stop into a death.
+        """
+        for signum in (*STOP_SIGNALS, signal.SIGUSR1):
+            if signal.getsignal(signum) in (self._on_stop, self._on_dump):
+                signal.signal(signum, signal.SIG_IGN)
+
     def _on_stop(self, signum: int, _frame: FrameType | None) -> None:
         name = signal.Signals(signum).name
         if self._lifecycle.phase is Phase.STARTING:

@@ -65,10 +65,11 @@ class GracefulServer(StreamServer):
     def _leave_listener(self) -> None:
         if self.closed:
             return
-        if self._own_listener and refuse_handshakes(self.socket):
-            gevent.sleep(HANDSHAKE_S)  # the accept loop goes on meanwhile
-        if self.started and not self.full():
-            self._do_read()  # type: ignore[attr-defined] # whatever is still in the queue
+        if self._own_listener:  # of one that others share, they take what is queued
+            if refuse_handshakes(self.socket):
+                gevent.sleep(HANDSHAKE_S)  # the accept loop goes on meanwhile
+            if self.started and not self.full():
+                self._do_read()  # type: ignore[attr-defined] # whatever is still in the queue
         self.close()
 
     def _cut_off(self) -> None:
