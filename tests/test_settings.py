@@ -130,13 +130,18 @@ def test_all_faults_are_reported_together_each_with_its_place(ini):
     ]
 
 
-def test_metrics_may_be_configured_in_the_app_section(ini):
+def test_metrics_may_be_switched_in_the_app_section(ini):
     """Where Baseplate reads it; the server section wins."""
-    file = ini(WORKING + "metrics.enabled = false\nmetrics.endpoint = localhost:1\n")
+    file = ini(WORKING + "metrics.enabled = false\n")
     assert read_settings(file).metrics_enabled is False
     file.server["metrics.enabled"] = "true"
     assert read_settings(file).metrics_enabled is True
-    assert str(read_settings(file).metrics_endpoint) == "localhost:1"
+
+
+def test_the_statsd_endpoint_of_an_application_is_not_our_exporters(ini):
+    """The same name in another section: Baseplate's metrics client sends there."""
+    file = ini(WORKING + "metrics.namespace = my_app\nmetrics.endpoint = statsd.local:8125\n")
+    assert str(read_settings(file).metrics_endpoint) == "0.0.0.0:6060"
 
 
 def test_another_servers_options_are_its_own_business(ini):

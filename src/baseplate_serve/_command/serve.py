@@ -17,7 +17,7 @@ from baseplate_serve._command import application
 from baseplate_serve._command.check import check
 from baseplate_serve._command.report import report
 from baseplate_serve._command.watch import FILES_FD, TELL_EVERY_S, Teller, files_of, loaded_files
-from baseplate_serve._drop_in import finder
+from baseplate_serve._drop_in import finder, observers
 from baseplate_serve._lifecycle.lifecycle import Lifecycle
 from baseplate_serve._lifecycle.phase import Event, Phase
 from baseplate_serve._lifecycle.signals import Signals, StoppedWhileStarting
@@ -124,6 +124,7 @@ def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSetting
             listener.close()
         if exporter is not None:
             exporter.stop()
+    observers.stop_tracing()
     signals.ignore()
     return 0
 

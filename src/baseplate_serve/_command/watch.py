@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,29 +47,20 @@ class Teller:
     """
 
     def __init__(self, fd: int) -> None:
-        self._fd: int | None = fd  # None once nobody reads
+        self._fd = fd
         self._told: set[str] = set()
         self._modified: dict[str, int | None] = {}  # of modules that were loaded since
         os.set_inheritable(fd, False)
         sys.addaudithook(self._note_loaded)  # cannot be removed; this process is for development only
 
     def tell(self, files: Iterable[str]) -> None:
-        """Tell the parent of those of *files* it does not know.
-
-        A parent that was killed cannot stop us, and we would hold the port: without one, we ask ourselves.
-        """
-        if self._fd is None:
-            return
+        """Tell the parent of those of *files* it does not know.  A parent that is gone is no matter."""
         new = set(files) - self._told
         self._told |= new
         lines = "".join(f"{self._modified.get(file) or _modified(file) or 0} {file}\n" for file in new)
-        try:
-            # An empty line if there is none: writing is how we learn that nobody reads.
-            os.write(self._fd, (lines or "\n").encode(errors="surrogateescape"))
-        except BrokenPipeError:
-            os.close(self._fd)
-            self._fd = None
-            signal.raise_signal(signal.SIGTERM)
+        if lines:
+            with suppress(BrokenPipeError):
+                os.write(self._fd, lines.encode(errors="surrogateescape"))
 
     def _note_loaded(self, event: str, arguments: tuple[Any, ...]) -> None:
         # 'exec' is a module's code, among others, which was read a moment ago.

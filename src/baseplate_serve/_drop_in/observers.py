@@ -5,8 +5,11 @@ Nothing here is imported or done for an application that does not use the packag
 
 from __future__ import annotations
 
+import atexit
 import logging
 from typing import TYPE_CHECKING, Any
+
+import gevent
 
 from baseplate_serve._drop_in.finder import real_baseplate_is_loaded
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("baseplate_serve")
 
+LAST_SPANS_S = 0.5  # what sending the last spans may take
 LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -32,6 +36,26 @@ def start_tracing() -> None:
     original.LoggingInstrumentor().instrument()
     original.ThreadingInstrumentor().instrument()
     original.configure_tracing()
+
+
+def stop_tracing() -> None:
+    """Send the last spans, for a moment at most.
+
+    The tracer provider does so when the interpreter ends, and its exporter tries again for a minute when
+    no collector answers: a minute in which the process has stopped, but does not leave."""
+    if not real_baseplate_is_loaded():
+        return
+    from opentelemetry import trace  # noqa: PLC0415 (a dependency of baseplate's)
+
+    shutdown = getattr(trace.get_tracer_provider(), "shutdown", None)
+    if shutdown is None:
+        return
+    flush = gevent.spawn(shutdown)
+    flush.join(LAST_SPANS_S)
+    if not flush.ready():
+        log.warning("no trace collector answers: the last spans are lost")
+        flush.kill(block=False)
+    atexit.unregister(shutdown)
 
 
 def rpc_attributes(app: Any) -> Callable[[Any, Any], AbstractContextManager[Any]] | None:

@@ -125,7 +125,8 @@ class ServerSettings:
         ENDPOINT,
         config.Endpoint("0.0.0.0:6060"),
         absent="0.0.0.0:6060",
-        says="Where `/metrics` is served. May stand in the app section, too.",
+        says="Where `/metrics` is served. In the app section the same name means something else: "
+        "where Baseplate's metrics client sends to.",
     )
     blocked_hub: timedelta | None = option(
         "monitoring.blocked_hub",
@@ -174,7 +175,8 @@ class ServerSettings:
 
 OPTIONS: dict[str, Option] = {f.metadata["option"].name: f.metadata["option"] for f in fields(ServerSettings)}
 _FIELD_OF = {f.metadata["option"].name: f.name for f in fields(ServerSettings)}
-OF_BOTH_SECTIONS = ("metrics.enabled", "metrics.endpoint")
+# Baseplate reads it from the app section.  Not metrics.endpoint, which is its statsd client's there.
+OF_BOTH_SECTIONS = ("metrics.enabled",)
 
 
 OWN_FACTORIES = {
