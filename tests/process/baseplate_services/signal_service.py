@@ -1,0 +1,17 @@
+"""A service with a SIGUSR2 of its own."""
+
+import logging
+import signal
+
+from baseplate import Baseplate
+
+
+def make_app(app_config):
+    Baseplate(app_config)
+    signal.signal(signal.SIGUSR2, lambda _signum, _frame: logging.info("caches dumped"))
+    return app
+
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"serves on"]

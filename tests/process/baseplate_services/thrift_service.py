@@ -1,0 +1,32 @@
+"""A Thrift service as a user of Baseplate writes it: nothing here knows of us."""
+
+import logging
+
+from baseplate import Baseplate
+from baseplate.frameworks.thrift import baseplateify_processor
+from baseplate.lib import config
+from baseplate.observers.logging import LoggingBaseplateObserver
+from baseplate.server import SERVER_STATE, ServerLifecycle, make_listener
+from baseplate.thrift import BaseplateServiceV2
+from baseplate.thrift.ttypes import IsHealthyProbe
+
+logger = logging.getLogger(__name__)
+assert callable(make_listener)  # a name that only the installed package has
+
+
+class Handler:
+    def is_healthy(self, context, request):
+        leaving = SERVER_STATE.state is ServerLifecycle.SHUTTING_DOWN
+        logger.info("asked by %s, leaving: %s", context.headers.get(b"User-Agent"), leaving)
+        if request.probe == IsHealthyProbe.READINESS:
+            return not SERVER_STATE.shutting_down
+        return True
+
+
+def make_processor(app_config):
+    config.parse_config(app_config, {"foo": config.Integer})
+    baseplate = Baseplate(app_config)
+    baseplate.configure_observers()
+    baseplate.register(LoggingBaseplateObserver())
+    processor = BaseplateServiceV2.Processor(Handler())
+    return baseplateify_processor(processor, logger, baseplate)

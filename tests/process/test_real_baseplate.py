@@ -1,0 +1,209 @@
+"""Services written for Reddit's `baseplate` 2.7.1, unchanged, beside the installed package from PyPI.
+
+Two virtual environments, in which the two packages were installed in either order: each overwrites the
+other's `bin/baseplate-serve`, and `thrift` and `thrift-unofficial` overwrite each other's modules.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import venv
+from pathlib import Path
+
+import pytest
+from deadline import DEADLINE_S, wait_for
+from processes import ServerProcess
+from thrift.protocol.THeaderProtocol import THeaderProtocol
+from thrift.transport.THeaderTransport import THeaderClientType
+from thrift.transport.TSocket import TSocket
+from thrift.transport.TTransport import TBufferedTransport
+
+from baseplate_serve.health import BaseplateServiceV2
+from baseplate_serve.health.ttypes import IsHealthyProbe, IsHealthyRequest
+
+pytestmark = [pytest.mark.process, pytest.mark.real_baseplate, pytest.mark.timeout(400)]
+
+ROOT = Path(__file__).parents[2]
+SERVICES = Path(__file__).parent / "baseplate_services"
+BASEPLATE = [
+    "baseplate[pyramid]==2.7.1",
+    "setuptools<81",  # baseplate imports pkg_resources
+]
+ORDERS = {"ours last": ["baseplate", "ours"], "baseplate last": ["ours", "baseplate"]}
+
+
+def _digest():
+    """Of what an environment is made from: another one is made when it changes."""
+    digest = hashlib.sha256(sys.version.encode() + str(BASEPLATE).encode())
+    for file in sorted([ROOT / "pyproject.toml", *(ROOT / "src").rglob("*")]):
+        if file.is_file() and "__pycache__" not in file.parts:
+            digest.update(str(file.relative_to(ROOT)).encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _pip(python, *arguments):
+    done = subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture(scope="module", params=ORDERS, ids=lambda order: order.replace(" ", "-"))
+def environment(request):
+    """The `bin` folder of an environment with both packages, not editable, as users have them."""
+    version = "{}.{}".format(*sys.version_info)
+    folder = ROOT / ".cache" / f"baseplate-{version}-{request.param.replace(' ', '-')}"
+    stamp, python = folder / "stamp", folder / "bin" / "python"
+    digest = _digest()
+    if not stamp.exists():
+        venv.create(folder, clear=True, with_pip=True)
+    if not stamp.exists() or stamp.read_text() != digest:
+        stamp.unlink(missing_ok=True)
+        # What both need comes first, so that the two themselves can be laid over each other in order.
+        _pip(python, *BASEPLATE, str(ROOT))
+        over = ["--force-reinstall", "--no-deps"]
+        for name in ORDERS[request.param]:
+            if name == "ours":
+                _pip(python, *over, "thrift", str(ROOT))
+            else:
+                _pip(python, *over, "thrift-unofficial", "baseplate==2.7.1")
+        stamp.write_text(digest)
+    return folder / "bin"
+
+
+@pytest.fixture
+def start(environment, tmp_path):
+    """Start `baseplate-serve` of the environment for a service of ours."""
+    started = []
+
+    def start(service, server, app="", environ=None):
+        (tmp_path / "app.ini").write_text(
+            f"[server:main]\n{server}\nmetrics.endpoint = 127.0.0.1:0\n\n[app:main]\nfactory = {service}\n{app}\n"
+        )
+        for file in SERVICES.glob("*.py"):
+            (tmp_path / file.name).write_text(file.read_text())
+        server = ServerProcess(
+            tmp_path,
+            command=[environment / "baseplate-serve", "--bind", "127.0.0.1:0", "app.ini"],
+            environ={"PYTHONPATH": "", **(environ or {})},
+        )
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.__exit__()
+
+
+def metrics_of(server):
+    where = server.wait_until_logged(r"metrics on (\S+)").group(1)
+    with urllib.request.urlopen(f"http://{where}/metrics", timeout=DEADLINE_S) as reply:
+        return reply.read().decode()
+
+
+def is_healthy(address, probe):
+    transport = TBufferedTransport(TSocket(*address))
+    transport.open()
+    protocol = THeaderProtocol(transport, (THeaderClientType.HEADERS,))
+    protocol.set_header(b"User-Agent", b"tests")
+    protocol.set_header(b"Trace", b"1234")
+    protocol.set_header(b"Span", b"5678")
+    protocol.set_header(b"Parent", b"9")
+    try:
+        return BaseplateServiceV2.Client(protocol).is_healthy(IsHealthyRequest(probe=probe))
+    finally:
+        transport.close()
+
+
+@pytest.mark.parametrize("shared_metrics", [False, True], ids=["alone", "shared metrics"])
+def test_a_thrift_service(start, environment, tmp_path, shared_metrics):
+    """baseplateify_processor, configure_observers, and an is_healthy that reads SERVER_STATE."""
+    environ = {}
+    if shared_metrics:
+        (tmp_path / "metrics").mkdir()
+        environ["PROMETHEUS_MULTIPROC_DIR"] = str(tmp_path / "metrics")
+    server = start(
+        "thrift_service:make_processor",
+        "factory = baseplate.server.thrift\ndrain_time = 60 seconds\nstop_timeout = 30",
+        "foo = 3",
+        environ,
+    )
+    address = server.wait_until_ready()
+    assert is_healthy(address, IsHealthyProbe.READINESS)
+    server.wait_until_logged("asked by b'tests', leaving: False")
+    assert 'thrift_server_requests_total{' in metrics_of(server)
+    endpoint = "{}:{}".format(*address)
+    checked = subprocess.run(
+        [environment / "baseplate-healthcheck", "thrift", endpoint], capture_output=True, text=True, check=True
+    )
+    assert checked.stdout == "OK!\n"
+
+    server.signal(signal.SIGTERM)
+    server.wait_until_logged("draining")
+    assert not is_healthy(address, IsHealthyProbe.READINESS)
+    assert is_healthy(address, IsHealthyProbe.LIVENESS)
+    server.wait_until_logged("leaving: True")
+    with socket.create_connection(address):  # idle
+        began = time.monotonic()
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        # No trace collector listens: Baseplate's exporter would try again for a minute.
+        assert time.monotonic() - began < 5
+
+
+def test_a_pyramid_service(start):
+    server = start("pyramid_service:make_wsgi_app", "factory = baseplate.server.wsgi")
+    assert server.get("/hello/world") == b'{"hello": "world"}'
+    assert "http_server_requests_total{" in metrics_of(server)
+    assert server.stop() == 0
+
+
+def test_a_service_with_its_own_sigusr2(start):
+    """Under Baseplate a handler that is installed by the factory replaces the server's."""
+    server = start("signal_service", "factory = baseplate.server.wsgi")
+    server.wait_until_ready()
+    server.signal(signal.SIGUSR2)
+    server.wait_until_logged("caches dumped")
+    assert server.get() == b"serves on"
+    assert server.stop() == 0
+
+
+def test_a_queue_consumer(start):
+    """A third-party factory: its own server, its own options, our life around it."""
+    server = start(
+        "queue_service:make_consumer_factory",
+        "factory = baseplate.server.queue_consumer\nmax_concurrency = 3\nstop_timeout = 10 seconds",
+    )
+    server.wait_until_logged("handled 19")
+    assert b"all good" in server.get("/health")
+    assert server.stop() == 0
+    assert "pump stopped" in server.messages
+    assert sum(message.startswith("handled") for message in server.messages) == 20
+
+
+def test_process_level_metrics_reach_the_metrics_client(start):
+    """Every ten seconds, as `<namespace>.runtime…`, tagged with host and process."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as statsd:
+        statsd.bind(("127.0.0.1", 0))
+        statsd.settimeout(DEADLINE_S)
+        start(
+            "thrift_service:make_processor",
+            "factory = baseplate.server.thrift",
+            "foo = 3\nmetrics.namespace = my_service\nmetrics.endpoint = 127.0.0.1:{}".format(
+                statsd.getsockname()[1]
+            ),
+        )
+        packet = wait_for(lambda: (data := statsd.recv(65536)) and b".runtime." in data and data, "a report")
+    assert b"my_service.runtime.open_connections" in packet
+    assert b"PID=" in packet
+    assert b"hostname=" in packet
