@@ -107,6 +107,11 @@ class Connections:
         if not self._open:
             self.none_left.set()
 
+    def any_newer_than(self, seconds: float) -> bool:
+        """True if a connection was opened less than *seconds* ago and is idle."""
+        since = monotonic() - seconds
+        return any(c.opened_at > since and c.began_at is None for c in self._open)
+
     def leave(self) -> None:
         """Let every connection go: idle ones now, busy ones after their reply.  Switches: no."""
         self._leaving = True

@@ -6,7 +6,10 @@ installs for itself (SIGUSR1, SIGUSR2) wins over ours.
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import gevent
@@ -43,16 +46,29 @@ class Signals:
         self.in_flight: Callable[[], list[InFlight]] = list
         self._lifecycle = lifecycle
         self._stop_asked = False
+        self._woken, self._wake = socket.socketpair()
         self._dump_asked = get_hub().loop.async_()
         self._dump_asked.start(self._spawn_dump)
 
     def install(self) -> None:
         """Take over the stop signals and SIGUSR1; system calls they interrupt are resumed."""
+        # Python only notes that a signal came, and runs its handler between two instructions.  One that
+        # comes just before the hub polls would wait for the next event of an idle server, perhaps for
+        # ever; so each writes a byte that wakes the hub, the application's own signals included.
+        self._woken.setblocking(False)
+        self._wake.setblocking(False)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        self._watcher = get_hub().loop.io(self._woken.fileno(), 1, ref=False)
+        self._watcher.start(self._drain)
         for signum in STOP_SIGNALS:
             signal.signal(signum, self._on_stop)
             signal.siginterrupt(signum, False)
         signal.signal(signal.SIGUSR1, self._on_dump)
         signal.siginterrupt(signal.SIGUSR1, False)
+
+    def _drain(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._woken.fileno(), 4096)
 
     def ignore(self) -> None:
         """Ignore what is still ours: the process has stopped, and a signal that comes now is too late.

@@ -56,6 +56,8 @@ class GracefulServer(StreamServer):
         """
         try:
             self._leave_listener()
+            if self.connections.any_newer_than(HANDSHAKE_S):
+                gevent.sleep(HANDSHAKE_S)  # the first request of one that was just accepted is under way
             self.connections.leave()
             self.connections.none_left.wait(self.stop_timeout if timeout is None else timeout)
         finally:
