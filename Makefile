@@ -9,13 +9,15 @@
 
 PYTHON  ?= python3
 EXAMPLE ?= wsgi_notes
-VENV    ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || echo none)
+VENV    ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || echo 3.11)
+# Now, for the whole run: where there is no Python yet (3.11 is what Debian 12 installs), one comes under way.
+VENV    := $(VENV)
 BIN     := $(VENV)/bin
 
 .PHONY: help serve test check docs bench clean system-serve system-test
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile
+	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
 
 serve: system-serve $(VENV)/installed
 	cd examples/$(EXAMPLE) && ../../$(BIN)/baseplate-serve --debug app.ini
@@ -35,7 +37,7 @@ bench: system-test $(VENV)/installed
 	$(BIN)/python bench/run.py $(ARGS)
 
 clean:
-	rm -rf .venv-* .cache .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv-* .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache
 
 # A virtual environment, made again when the project's own files ask for something else.
 
@@ -59,6 +61,7 @@ BASE_PACKAGES = $(shell \
 TEST_PACKAGES = $(shell \
 	command -v thrift >/dev/null || echo thrift-compiler; \
 	command -v wrk >/dev/null || echo wrk; \
+	command -v curl >/dev/null || echo curl; \
 	command -v taskset >/dev/null || echo util-linux)
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 

@@ -119,7 +119,7 @@ def test_all_faults_are_reported_together_each_with_its_place(ini):
             )
         )
     lines = [line.partition(": ")[2] for line in str(raised.value).splitlines()]
-    expected = "expected a duration such as '30 seconds', or a number of seconds"
+    expected = "expected a duration such as '30 seconds', or a number of seconds, 0 or more"
     assert lines == [
         f"[server:main] stop_timeout = '30 ; seconds': {expected} (a comment needs a line of its own)",
         f"[server:main] drain_time = '5 parsecs': {expected}",

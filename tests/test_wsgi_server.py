@@ -223,6 +223,18 @@ def test_a_failing_application_is_logged_once_with_its_traceback_and_no_secrets(
     assert "secret" not in caplog.text
 
 
+def test_what_is_printed_to_wsgi_errors_is_one_record(caplog):
+    def app(environ, start_response):
+        print("a complaint", file=environ["wsgi.errors"])
+        return hello(environ, start_response)
+
+    with serving(app) as server, connected(server) as connection:
+        fetch(connection)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == [
+        "a complaint"
+    ]
+
+
 def test_accesses_are_logged_at_debug(caplog):
     caplog.set_level(logging.DEBUG)
     with serving(hello) as server, connected(server) as connection:

@@ -69,6 +69,6 @@ class ApplicationError(ServeError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``", did you mean 'x'?"`` for the nearest of *known*, or an empty string."""
-    matches = get_close_matches(name, list(known), n=1)
+    """``", did you mean 'x'?"`` for the nearest public name of *known*, or an empty string."""
+    matches = get_close_matches(name, [other for other in known if not other.startswith("_")], n=1)
     return f", did you mean {matches[0]!r}?" if matches else ""

@@ -1,9 +1,11 @@
 """`SERVER_STATE`: what an application may ask about the process that serves it.
 
-from baseplate_serve.state import SERVER_STATE     # or: from baseplate.server import SERVER_STATE
+    from baseplate_serve.state import SERVER_STATE     # or: from baseplate.server import SERVER_STATE
 
-def is_healthy(self, context, request):
-return request.probe != IsHealthyProbe.READINESS or not SERVER_STATE.shutting_down
+    def is_healthy(self, context, request):
+        return request.probe != IsHealthyProbe.READINESS or not SERVER_STATE.shutting_down
+
+Only the lifecycle writes it.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ FAULTY_FILES = {
         {"server": "factory = baseplate_serve.wsgi\ndrain_time = 5 parsecs"},
         (
             "app.ini: [server:main] drain_time = '5 parsecs': expected a duration such as '30 seconds', "
-            "or a number of seconds"
+            "or a number of seconds, 0 or more"
         ),
     ),
     "unknown option": (

@@ -17,8 +17,6 @@ import venv
 from pathlib import Path
 
 import pytest
-from deadline import DEADLINE_S, wait_for
-from processes import ServerProcess
 from thrift.protocol.THeaderProtocol import THeaderProtocol
 from thrift.transport.THeaderTransport import THeaderClientType
 from thrift.transport.TSocket import TSocket
@@ -26,6 +24,8 @@ from thrift.transport.TTransport import TBufferedTransport
 
 from baseplate_serve.health import BaseplateServiceV2
 from baseplate_serve.health.ttypes import IsHealthyProbe, IsHealthyRequest
+from deadline import DEADLINE_S, wait_for
+from processes import ServerProcess
 
 pytestmark = [pytest.mark.process, pytest.mark.real_baseplate, pytest.mark.timeout(400)]
 
@@ -88,7 +88,8 @@ def start(environment, tmp_path):
 
     def start(service, server, app="", environ=None):
         (tmp_path / "app.ini").write_text(
-            f"[server:main]\n{server}\nmetrics.endpoint = 127.0.0.1:0\n\n[app:main]\nfactory = {service}\n{app}\n"
+            f"[server:main]\n{server}\nmetrics.endpoint = 127.0.0.1:0\n\n"
+            f"[app:main]\nfactory = {service}\n{app}\n"
         )
         for file in SERVICES.glob("*.py"):
             (tmp_path / file.name).write_text(file.read_text())
@@ -141,10 +142,13 @@ def test_a_thrift_service(start, environment, tmp_path, shared_metrics):
     address = server.wait_until_ready()
     assert is_healthy(address, IsHealthyProbe.READINESS)
     server.wait_until_logged("asked by b'tests', leaving: False")
-    assert 'thrift_server_requests_total{' in metrics_of(server)
+    assert "thrift_server_requests_total{" in metrics_of(server)
     endpoint = "{}:{}".format(*address)
     checked = subprocess.run(
-        [environment / "baseplate-healthcheck", "thrift", endpoint], capture_output=True, text=True, check=True
+        [environment / "baseplate-healthcheck", "thrift", endpoint],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert checked.stdout == "OK!\n"
 
@@ -196,12 +200,11 @@ def test_process_level_metrics_reach_the_metrics_client(start):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as statsd:
         statsd.bind(("127.0.0.1", 0))
         statsd.settimeout(DEADLINE_S)
+        port = statsd.getsockname()[1]
         start(
             "thrift_service:make_processor",
             "factory = baseplate.server.thrift",
-            "foo = 3\nmetrics.namespace = my_service\nmetrics.endpoint = 127.0.0.1:{}".format(
-                statsd.getsockname()[1]
-            ),
+            f"foo = 3\nmetrics.namespace = my_service\nmetrics.endpoint = 127.0.0.1:{port}",
         )
         packet = wait_for(lambda: (data := statsd.recv(65536)) and b".runtime." in data and data, "a report")
     assert b"my_service.runtime.open_connections" in packet

@@ -172,3 +172,19 @@ def test_without_watchfiles_one_line_says_what_to_install(tmp_path):
         ended.stderr == "baseplate-serve: --reload needs watchfiles: pip install 'baseplate-serve[reload]'\n"
     )
     assert ended.returncode == 2
+
+
+def test_a_module_that_was_missing_is_noticed_when_it_comes(tmp_path):
+    """The factory is written before its module, or `git stash pop` brings it."""
+    write_service(tmp_path, app="factory = later")
+    with serve(tmp_path, "--reload") as server:
+        wait_for(lambda: "waiting for a file to change" in server.output, "the first start fails")
+        (tmp_path / "later.py").write_text((tmp_path / "application.py").read_text())
+        assert server.get() == b"hello"
+
+
+def test_a_file_that_was_missing_is_noticed_when_it_comes(tmp_path):
+    with serve(tmp_path, "--reload") as server:
+        wait_for(lambda: "waiting for a file to change" in server.output, "the first start fails")
+        write_service(tmp_path)
+        assert server.get() == b"hello"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from baseplate_serve import config
@@ -11,7 +12,7 @@ from baseplate_serve.errors import ApplicationError, FileError, ServeError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from baseplate_serve._settings.ini import IniFile
 
@@ -71,8 +72,22 @@ def make_server(
 ) -> Any:
     """What *factory* makes of the server section.  Raises `FileError`, `ApplicationError`."""
     try:
-        return factory(dict(file.server), listener, app)
-    except FileError as error:  # it saw a dict: say where that came from
+        with placed(file):
+            return factory(dict(file.server), listener, app)
+    except ServeError:
+        raise
+    except Exception as error:
+        if _is_configuration_error(error):
+            raise FileError(str(error), filename=file.filename, section=file.server_section) from error
+        raise ApplicationError(f"the server factory {file.server['factory']} failed") from error
+
+
+@contextmanager
+def placed(file: IniFile) -> Iterator[None]:
+    """Say where in *file* a `FileError` belongs that was raised by somebody who saw only a dict."""
+    try:
+        yield
+    except FileError as error:
         raise FileError(
             error.problem,
             filename=file.filename,
@@ -80,9 +95,3 @@ def make_server(
             option=error.option,
             value=error.value,
         ) from error
-    except ServeError:
-        raise
-    except Exception as error:
-        if _is_configuration_error(error):
-            raise FileError(str(error), filename=file.filename, section=file.server_section) from error
-        raise ApplicationError(f"the server factory {file.server['factory']} failed") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from baseplate_serve._command.application import load_app_factory, load_server_factory
+from baseplate_serve._command.application import load_app_factory, load_server_factory, placed
 from baseplate_serve._settings.options import own_server
 from baseplate_serve.wsgi import handler_class
 
@@ -21,11 +21,14 @@ def check(file: IniFile, settings: ServerSettings, endpoint: EndpointConfigurati
     """
     load_server_factory(file)
     if own_server(file.server["factory"]) == "wsgi":
-        handler_class(settings.handler)
+        with placed(file):
+            handler_class(settings.handler)
     load_app_factory(file)
     print(f"{file.filename}: ok")
     print(f"  [{file.app_section}] {file.app['factory']}")
     print(f"  [{file.server_section}] {file.server['factory']} on {endpoint}")
-    print(f"  stop: drain {settings.drain_time}, then at most {settings.stop_timeout} for requests in flight")
+    drain = f"drain {settings.drain_time}" if settings.drain_time else "no drain"
+    finish = f"at most {settings.stop_timeout} for requests in flight" if settings.stop_timeout else "at once"
+    print(f"  stop: {drain}, then {finish}")
     print(f"  metrics: {settings.metrics_endpoint if settings.metrics_enabled else 'off'}")
     return 0

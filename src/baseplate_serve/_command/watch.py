@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from baseplate_serve.errors import UsageError
+from baseplate_serve.errors import FileError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,15 +28,18 @@ def loaded_files() -> set[str]:
 
 def files_of(error: BaseException | None) -> set[str]:
     """The files that *error* and its causes are about: those it passed through, and the one that does not
-    parse.
+    parse, the ones that a factory may be meant to stand in.
     """
     files: set[str] = set()
     while error is not None:
         files.update(frame.filename for frame in traceback.extract_tb(error.__traceback__))
         if isinstance(error, SyntaxError) and error.filename:
             files.add(error.filename)
+        if isinstance(error, FileError) and error.option == "factory" and error.value:
+            module = error.value.partition(":")[0].replace(".", "/")
+            files |= {f"{module}.py", f"{module}/__init__.py"}
         error = error.__cause__ or error.__context__
-    return files
+    return {file for file in files if not file.startswith("<")}  # <frozen importlib._bootstrap>
 
 
 class Teller:
@@ -134,13 +137,14 @@ class Watch:
             self._heard += data
         lines, _, self._heard = self._heard.rpartition(b"\n")  # the last line may come in two pieces
         told = (line.split(" ", 1) for line in lines.decode(errors="surrogateescape").splitlines() if line)
-        self._learn({file: int(modified) for modified, file in told})
+        self._learn({file: int(modified) or None for modified, file in told})
 
     def _learn(self, read: Mapping[str, int | None]) -> None:
         known = {Path(file).parent for file in self._written}
         for file, modified in read.items():
             path = os.path.abspath(file)
-            if path not in self._written and os.path.isfile(path):
+            # One that is not there yet is watched, too: it may be what the server is waiting for.
+            if path not in self._written and os.path.isdir(os.path.dirname(path)):
                 self._written[path] = modified
         if {Path(file).parent for file in self._written} - known:
             self._changes = None

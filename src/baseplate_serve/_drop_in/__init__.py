@@ -1,6 +1,7 @@
 """Existing services import from Reddit's ``baseplate``; this is where ours takes its server's place.
 
-finder.py      lays `overlay/` over the installed package
+finder.py      lays `_overlay/` over the installed package
 observers.py   what an application built with ``baseplate`` expects of the server around it
-overlay/       ``baseplate.server``, and the little of ``baseplate`` that imports without the package
+
+What is laid over it, modules that applications import, stands in `_overlay/`, above everything else.
 """

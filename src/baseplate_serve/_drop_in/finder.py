@@ -1,4 +1,4 @@
-"""Lays ``overlay/baseplate`` over the installed ``baseplate`` package.
+"""Lays ``_overlay/baseplate`` over the installed ``baseplate`` package.
 
 ``baseplate.server`` is ours; those of its submodules that stand in the overlay are ours; everything else
 is the installed package's.  Without one, ``baseplate.server`` and ``baseplate.lib.config`` still import.
@@ -7,17 +7,19 @@ is the installed package's.  Without one, ``baseplate.server`` and ``baseplate.l
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_file_location
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-OVERLAY = Path(__file__).parent / "overlay" / "baseplate"
+OVERLAY = Path(__file__).parents[1] / "_overlay" / "baseplate"
+ORIGINAL = "baseplate.server.original"  # the installed ``baseplate/server/__init__.py``, under another name
 
 
 class OverlayFinder(MetaPathFinder):
@@ -55,6 +57,26 @@ def install() -> None:
     if not any(isinstance(finder, OverlayFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, OverlayFinder())
         sys.meta_path.append(StandInFinder())
+
+
+def original_server() -> ModuleType:
+    """The installed package's own ``baseplate.server`` module, which ours hides.
+
+    Raises `ModuleNotFoundError` if the package is not installed.
+    """
+    if ORIGINAL in sys.modules:
+        return sys.modules[ORIGINAL]
+    for folder in import_module("baseplate").__path__:
+        file = Path(folder) / "server" / "__init__.py"
+        if Path(folder) == OVERLAY or not file.is_file():
+            continue
+        spec = spec_from_file_location(ORIGINAL, file)
+        assert spec is not None  # noqa: S101 (it is a .py file)
+        assert spec.loader is not None  # noqa: S101
+        module = sys.modules[ORIGINAL] = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    raise ModuleNotFoundError("the baseplate package is not installed", name="baseplate")
 
 
 def real_baseplate_is_loaded() -> bool:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import atexit
 import logging
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from baseplate_serve._drop_in.finder import real_baseplate_is_loaded
+from baseplate_serve._drop_in.finder import original_server, real_baseplate_is_loaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,8 +32,7 @@ def start_tracing() -> None:
     """
     if not real_baseplate_is_loaded():
         return
-    from baseplate.server import original  # noqa: PLC0415 (the installed package's, now that it is used)
-
+    original = original_server()
     original.LoggingInstrumentor().instrument()
     original.ThreadingInstrumentor().instrument()
     original.configure_tracing()
@@ -42,7 +42,8 @@ def stop_tracing() -> None:
     """Send the last spans, for a moment at most.
 
     The tracer provider does so when the interpreter ends, and its exporter tries again for a minute when
-    no collector answers: a minute in which the process has stopped, but does not leave."""
+    no collector answers: a minute in which the process has stopped, but does not leave.
+    """
     if not real_baseplate_is_loaded():
         return
     from opentelemetry import trace  # noqa: PLC0415 (a dependency of baseplate's)
@@ -91,6 +92,5 @@ def start_runtime_monitor(server_config: Mapping[str, str], app: Any, pool: Any)
     """Report process-level metrics through the Baseplate object of *app*, if it has one."""
     if getattr(app, "baseplate", None) is None or not real_baseplate_is_loaded():
         return
-    from baseplate.server import runtime_monitor  # noqa: PLC0415 (the installed package's)
-
+    runtime_monitor = import_module("baseplate.server.runtime_monitor")  # the installed package's
     runtime_monitor.start(dict(server_config), app, pool)

@@ -53,12 +53,16 @@ def _count(text: str) -> int:
     return count
 
 
-DURATION = Kind("a duration such as '30 seconds', or a number of seconds", _duration)
+DURATION = Kind("a duration such as '30 seconds', or a number of seconds, 0 or more", _duration)
 COUNT = Kind("a whole number, 1 or more", _count)
 SWITCH = Kind("true or false", config.Boolean)
 ENDPOINT = Kind("host:port, [::1]:port or the path of a unix socket", config.Endpoint)
 CLASS = Kind("module:Class or module.Class", config.String)
 DIRECTORY = Kind("the path of a directory", config.String)
+
+
+# Our own monitors are to come; until then the installed package's does it.
+BY_BASEPLATE = "By the installed baseplate package, for applications that use it."
 
 
 def option(  # noqa: PLR0913 (what there is to say of an option)
@@ -133,7 +137,7 @@ class ServerSettings:
         DURATION,
         None,
         absent="off",
-        says="Report when the hub was blocked for longer than this.",
+        says="Report when the hub was blocked for longer than this. " + BY_BASEPLATE,
     )
     concurrency: bool = option(
         "monitoring.concurrency",
@@ -147,21 +151,21 @@ class ServerSettings:
         SWITCH,
         False,
         absent="false",
-        says="Report the use of the application's connection pools.",
+        says="Report the use of the application's connection pools. " + BY_BASEPLATE,
     )
     gc_stats: bool = option(
         "monitoring.gc.stats",
         SWITCH,
         True,
         absent="true",
-        says="Report the garbage collector's statistics.",
+        says="Report the garbage collector's statistics. " + BY_BASEPLATE,
     )
     gc_timing: bool = option(
         "monitoring.gc.timing",
         SWITCH,
         False,
         absent="false",
-        says="Report how long each garbage collection took.",
+        says="Report how long each garbage collection took. " + BY_BASEPLATE,
     )
     gc_refcycle: str | None = option(
         "monitoring.gc.refcycle",
@@ -169,7 +173,7 @@ class ServerSettings:
         None,
         absent="off",
         says="Draw reference cycles into this directory. For debugging only: it replaces automatic "
-        "garbage collection.",
+        "garbage collection. " + BY_BASEPLATE,
     )
 
 

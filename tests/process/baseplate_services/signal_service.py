@@ -5,10 +5,12 @@ import signal
 
 from baseplate import Baseplate
 
+logger = logging.getLogger(__name__)
+
 
 def make_app(app_config):
     Baseplate(app_config)
-    signal.signal(signal.SIGUSR2, lambda _signum, _frame: logging.info("caches dumped"))
+    signal.signal(signal.SIGUSR2, lambda _signum, _frame: logger.info("caches dumped"))
     return app
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from gevent.pywsgi import WSGIHandler
+from gevent.pywsgi import LoggingLogAdapter, WSGIHandler
 from greenlet import GreenletExit
 
 from baseplate_serve.state import SERVER_STATE
@@ -58,6 +58,14 @@ class Defaults(WSGIHandler):
     def _log_error(self, t: type[BaseException], v: BaseException, tb: TracebackType | None) -> None:
         if not issubclass(t, GreenletExit):
             log.error("%s failed", describe(self), exc_info=(t, v, tb))
+
+
+class ErrorLog(LoggingLogAdapter):
+    """``wsgi.errors``: the log, at ERROR.  print() writes its line end by itself; that is no record."""
+
+    def write(self, msg: str) -> None:
+        if msg.strip():
+            super().write(msg)
 
 
 def surround(handler_class: type[WSGIHandler]) -> type[WSGIHandler]:

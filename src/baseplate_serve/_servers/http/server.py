@@ -11,7 +11,7 @@ from gevent.pywsgi import LoggingLogAdapter, WSGIHandler, WSGIServer
 from baseplate_serve._lifecycle.connections import Connection
 from baseplate_serve._logs.trace import current_request_headers, from_environ
 from baseplate_serve._servers.graceful import GracefulServer
-from baseplate_serve._servers.http.handler import describe, log, surround
+from baseplate_serve._servers.http.handler import ErrorLog, describe, log, surround
 
 if TYPE_CHECKING:
     from baseplate_serve._settings.options import ServerSettings
@@ -37,7 +37,7 @@ class HttpServer(GracefulServer, WSGIServer):
             application=app,
             handler_class=surround(handler_class),
             log=LoggingLogAdapter(log, level=logging.DEBUG),
-            error_log=LoggingLogAdapter(log, level=logging.ERROR),
+            error_log=ErrorLog(log, level=logging.ERROR),
             environ={"wsgi.file_wrapper": FileWrapper},
         )
 

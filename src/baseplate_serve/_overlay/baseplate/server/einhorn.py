@@ -11,7 +11,7 @@ __all__ = ["NotEinhornWorker", "ack_startup", "get_socket", "get_socket_count", 
 
 
 class NotEinhornWorker(Exception):
-    """This process is no child of an Einhorn master."""
+    """Our parent is no Einhorn master."""
 
 
 def _worker() -> EinhornWorker:
