@@ -521,3 +521,19 @@ def test_a_service_may_extend_ours(start, capsys, tmp_path, monkeypatch):
     assert main(["thrift", endpoint, "--probe", "startup"]) == 0
     assert handler.asked == [IsHealthyProbe.STARTUP]
     assert importlib.util.find_spec("extending.ttypes") is not None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param([], id="nothing"),
+        pytest.param(["http"], id="unknown kind"),
+        pytest.param(["thrift", "no-port"], id="no endpoint"),
+        pytest.param(["thrift", "--probe", "life"], id="unknown probe"),
+    ],
+)
+def test_a_wrong_command_line_takes_one_line(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        healthcheck.main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1

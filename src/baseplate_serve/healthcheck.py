@@ -14,6 +14,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from baseplate_serve._settings.command_line import OneLineParser
 from baseplate_serve.config import Endpoint, TimespanWithLegacyFallback
 from baseplate_serve.errors import ServeError
 
@@ -219,7 +220,7 @@ def _one_line(text: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="baseplate-healthcheck",
         description="Ask a service whether it is healthy.",
         epilog="Exit status: 0 healthy, 1 not healthy or not to be reached, 2 wrong usage.",

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from baseplate_serve import __version__, config
+from baseplate_serve._settings.command_line import OneLineParser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints take one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
 def _endpoint(text: str) -> config.EndpointConfiguration:
@@ -28,7 +22,7 @@ def _endpoint(text: str) -> config.EndpointConfiguration:
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The arguments, checked.  Exits with status 2 and one line when they are wrong."""
-    parser = _Parser(
+    parser = OneLineParser(
         prog="baseplate-serve",
         description="Serve the Thrift or WSGI application that an INI file names.",
         allow_abbrev=False,
@@ -52,7 +46,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "ignored when Einhorn or systemd passes a socket",
     )
     parser.add_argument(
-        "--check", action="store_true", help="load everything, say what would be served, bind nothing"
+        "--check",
+        action="store_true",
+        help="import both factories without calling them, say what would be served, bind nothing",
     )
     parser.add_argument("--version", action="version", version=f"baseplate-serve {__version__}")
     parser.add_argument("config_file", metavar="app.ini", help="the INI file")

@@ -1,4 +1,4 @@
-"""--check: load everything that the file names, say what would be served, bind nothing."""
+"""--check: import what the file names, say what would be served, bind nothing."""
 
 from __future__ import annotations
 
