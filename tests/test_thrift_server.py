@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import struct
+import sys
 from datetime import timedelta
 
 import gevent
@@ -76,6 +78,15 @@ def test_a_failure_that_generated_code_lets_pass_is_answered_too(server, dialect
             calls.bad_result()  # a result that cannot be encoded, half written by then
         assert calls.echo("alive") == "alive"
     assert "the handler's own client failed" in caplog.text
+
+
+def test_a_handler_that_exits_costs_its_call_alone(server, handler):
+    """Written for the command line once; gevent would carry the SystemExit to the main greenlet."""
+    handler.ping = lambda: sys.exit("usage: ...")
+    with client(server) as calls:
+        with pytest.raises(TApplicationException):
+            calls.ping()
+        assert calls.echo("alive") == "alive"
 
 
 def test_an_unknown_method_is_answered(server):
@@ -189,7 +200,7 @@ def test_malformed_bytes_cost_their_connection_and_one_line(server, caplog, sent
     [record] = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert "no Thrift message" in record.getMessage()
     assert not record.exc_info
-    assert __import__("re").search(logged, record.getMessage())
+    assert re.search(logged, record.getMessage())
 
 
 @EVERY_DIALECT

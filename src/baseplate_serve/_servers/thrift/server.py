@@ -83,7 +83,7 @@ class ThriftServer(GracefulServer):
         except TProtocolException as error:  # a processor's word: a service that is not there, say
             log.warning("%s was refused: %s", _name_of(protocol), error)
             self._answer(protocol, transport, TApplicationException.PROTOCOL_ERROR, str(error))
-        except Exception:
+        except (Exception, SystemExit):  # gevent would end the process for a handler's sys.exit()
             # Generated processors answer a handler's errors themselves; what comes out here is one
             # they let pass (a TTransportException of the handler's own clients), a result that cannot
             # be encoded, or a processor that is written by hand.  It is this request's failure alone.
