@@ -112,6 +112,28 @@ def test_a_cut_off_request_is_counted(tmp_path):
         assert successor.stop() == 0
 
 
+def test_an_application_may_start_baseplates_exporter_once_more(tmp_path):
+    """By the name that it has in Baseplate, which would bind the port again and reset every metric."""
+    code = COUNTING.replace(
+        "def make_app(config):",
+        """def make_app(config):
+        from baseplate.lib.config import Endpoint
+        from baseplate.server import prometheus
+
+        prometheus.start_prometheus_exporter(Endpoint("127.0.0.1:0"))  # the very one that runs
+        prometheus.start_prometheus_exporter(Endpoint("localhost:0"))  # another address
+        assert prometheus.worker_id()
+""",
+    )
+    write_service(tmp_path, server=SERVER, code=code)
+    with serve(tmp_path) as server:
+        server.get()
+        server.wait_until_logged(r"metrics on (\S+)", times=2)
+        assert sum(message.startswith("metrics on") for message in server.messages) == 2
+        assert metrics_of(server)["my_calls_total"] == 1
+        assert server.stop() == 0
+
+
 def test_metrics_can_be_off(tmp_path):
     """And then prometheus_client is not even imported."""
     code = """

@@ -8,7 +8,6 @@ somebody asks.
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gevent.event import Event
 
 from baseplate_serve._sockets.names import address_name
+from baseplate_serve._sockets.shut import shut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,7 +54,7 @@ class Connection:
         """The reply has been handed to the kernel; the connection is idle again, or leaves now."""
         self.began_at = None
         if self.leaving:
-            stop_reading(self.sock)
+            shut(self.sock, socket.SHUT_RD)
 
     def leave(self) -> None:
         """Close at once if idle, after the reply if a request is in flight.
@@ -64,16 +64,7 @@ class Connection:
         """
         self.leaving = True
         if self.began_at is None:
-            stop_reading(self.sock)
-
-
-def stop_reading(sock: Any) -> None:
-    """End the reading side of *sock*: what has arrived can still be read, nothing more comes."""
-    # The kernel's socket under gevent's: gevent's own shutdown() raises in the greenlet that reads,
-    # and what had arrived would be lost.
-    kernels = getattr(sock, "_sock", sock)
-    with suppress(OSError):  # ENOTCONN, EBADF: the client has gone already, its greenlet is about to notice
-        kernels.shutdown(socket.SHUT_RD)
+            shut(self.sock, socket.SHUT_RD)
 
 
 class Connections:

@@ -6,7 +6,6 @@ port, too: the kernel gives a scrape to any of them, and any of them answers for
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import logging
 import os
@@ -20,6 +19,7 @@ from gevent.pywsgi import LoggingLogAdapter, WSGIHandler, WSGIServer
 
 from baseplate_serve._metrics.slot import Slot, forget_the_dead, take_slot, wanted_slot
 from baseplate_serve._sockets.bind import BACKLOG, OwnListener, bind
+from baseplate_serve._sockets.shut import shut
 from baseplate_serve.config import Endpoint, EndpointConfiguration, InternetAddress
 from baseplate_serve.errors import EndpointError, UsageError
 
@@ -108,6 +108,14 @@ def _all_workers(directory: Path) -> WSGIApplication:
     return show_the_living
 
 
+def running_exporter() -> Exporter | None:
+    """The exporter that this process started first, and has not stopped."""
+    return _started[0] if _started else None
+
+
+_started: list[Exporter] = []
+
+
 class Exporter:
     """Serves *metrics*, a WSGI application, at ``/metrics`` between `start` and `stop`."""
 
@@ -143,6 +151,7 @@ class Exporter:
             ) from error
         self._server = _ScrapeServer(self._listener, self._route)
         self._server.start()
+        _started.append(self)
         log.info("metrics on %s", self.address)
 
     def stop(self) -> None:
@@ -152,6 +161,8 @@ class Exporter:
         without `start`.  Switches: yes, up to a second.
         """
         server, self._server = self._server, None
+        if self in _started:
+            _started.remove(self)
         if self._listener is not None:
             self._listener.remove_file()
         if server is not None:
@@ -159,6 +170,10 @@ class Exporter:
         self._close()
         if self.slot is not None:
             self.slot.retire()
+
+    def also_at(self, endpoint: EndpointConfiguration) -> Exporter:
+        """Another one that shows the same at *endpoint*; it holds no slot of its own."""
+        return Exporter(endpoint, self._metrics, slot=None)
 
     def _close(self) -> None:
         listener, self._listener = self._listener, None
@@ -200,7 +215,7 @@ class _ScrapeServer(WSGIServer):
 
     def handle(self, sock: Any, address: Any) -> None:  # gevent calls it in a greenlet of its own
         deadline = get_hub().loop.timer(CONNECTION_S)
-        deadline.start(_shut, sock, socket.SHUT_RDWR)
+        deadline.start(shut, sock, socket.SHUT_RDWR)
         self._clients.add(sock)
         try:
             super().handle(sock, address)
@@ -213,13 +228,5 @@ class _ScrapeServer(WSGIServer):
         self.close()
         for how in (socket.SHUT_RD, socket.SHUT_RDWR):
             for sock in tuple(self._clients):
-                _shut(sock, how)
+                shut(sock, how)
             self._greenlets.join(STOP_S if timeout is None else timeout)
-
-
-def _shut(sock: Any, how: int) -> None:
-    """End the reading side of *sock*, or both: its greenlet finds the end of the stream, or a broken pipe."""
-    # The kernel's socket under gevent's: gevent's own shutdown() raises in the greenlet that waits.
-    kernels = getattr(sock, "_sock", sock)
-    with contextlib.suppress(OSError):  # ENOTCONN, EBADF: the client or its greenlet was faster
-        kernels.shutdown(how)
