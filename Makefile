@@ -41,7 +41,7 @@ clean:
 
 # A virtual environment, made again when the project's own files ask for something else.
 
-$(VENV)/installed: pyproject.toml
+$(VENV)/installed: pyproject.toml | system-serve
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable '.[reload]'
