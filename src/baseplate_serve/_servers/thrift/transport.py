@@ -53,7 +53,7 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
     """
 
     def __init__(self, sock: Any, *, max_message_size: int, on_first_bytes: Callable[[], None]) -> None:
-        super().__init__(None, (client_type.value for client_type in Dialect))
+        super().__init__(None, tuple(dialect.value for dialect in Dialect))
         self.dialect = Dialect.HEADER  # of the last message; a reply goes out the same way
         self.length_limit = max_message_size  # no string or container of this message can be longer
         self._sock = sock
