@@ -51,12 +51,22 @@ def stop_tracing() -> None:
     shutdown = getattr(trace.get_tracer_provider(), "shutdown", None)
     if shutdown is None:
         return
+    # gRPC waits outside the hub, where no timeout of ours interrupts it: its own has to be short.
+    for exporter in _exporters(trace.get_tracer_provider()):
+        if hasattr(exporter, "_timeout"):
+            exporter._timeout = LAST_SPANS_S  # noqa: SLF001 (settable nowhere else once it is made)
     flush = gevent.spawn(shutdown)
     flush.join(LAST_SPANS_S)
     if not flush.ready():
         log.warning("no trace collector answers: the last spans are lost")
         flush.kill(block=False)
     atexit.unregister(shutdown)
+
+
+def _exporters(provider: Any) -> list[Any]:
+    """The span exporters of *provider*; none where its innards are others than those we know."""
+    processors = getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())
+    return [processor.span_exporter for processor in processors if hasattr(processor, "span_exporter")]
 
 
 def rpc_attributes(app: Any) -> Callable[[Any, Any], AbstractContextManager[Any]] | None:

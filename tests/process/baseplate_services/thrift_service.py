@@ -2,7 +2,7 @@
 
 import logging
 
-from baseplate import Baseplate
+from baseplate import Baseplate, BaseplateObserver, ServerSpanObserver
 from baseplate.frameworks.thrift import baseplateify_processor
 from baseplate.lib import config
 from baseplate.observers.logging import LoggingBaseplateObserver
@@ -23,10 +23,27 @@ class Handler:
         return True
 
 
+class SpanRecorder(ServerSpanObserver):
+    def __init__(self, span):
+        self.span = span
+
+    def on_start(self):
+        logger.info("span of trace %s started", self.span.trace_id)
+
+    def on_finish(self, exc_info):
+        logger.info("span of trace %s finished: %s", self.span.trace_id, exc_info)
+
+
+class Recorder(BaseplateObserver):
+    def on_server_span_created(self, context, server_span):
+        server_span.register(SpanRecorder(server_span))
+
+
 def make_processor(app_config):
     config.parse_config(app_config, {"foo": config.Integer})
     baseplate = Baseplate(app_config)
     baseplate.configure_observers()
     baseplate.register(LoggingBaseplateObserver())
+    baseplate.register(Recorder())
     processor = BaseplateServiceV2.Processor(Handler())
     return baseplateify_processor(processor, logger, baseplate)
