@@ -3,6 +3,7 @@
 # make check      ruff and mypy
 # make docs       write the generated pages
 # make bench      ours and its peers, side by side, as ratios  (ARGS='http --rounds 5')
+# make bench-loop our event loop and its peers, likewise     (ARGS='--only sleep0 --rounds 3')
 # make clean      remove what the others made
 #
 # PYTHON=python3.12 chooses the interpreter; each minor version has a virtual environment of its own.
@@ -14,7 +15,7 @@ VENV    ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_i
 VENV    := $(VENV)
 BIN     := $(VENV)/bin
 
-.PHONY: help serve test check docs bench clean system-serve system-test
+.PHONY: help serve test check docs bench bench-loop clean system-serve system-test
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -36,6 +37,9 @@ docs: system-serve $(VENV)/installed
 bench: system-test $(VENV)/installed
 	$(BIN)/python bench/run.py $(ARGS)
 
+bench-loop: system-serve $(VENV)/installed-bench
+	$(BIN)/python bench/loop.py $(ARGS)
+
 clean:
 	rm -rf .venv-* .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache
 
@@ -51,6 +55,10 @@ $(VENV)/installed-test: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --group test --group check
 	touch $@
 
+$(VENV)/installed-bench: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --group bench
+	touch $@
+
 # System packages, looked for by what they give; only what is missing is installed.
 
 BASE_PACKAGES = $(shell \
@@ -62,7 +70,9 @@ TEST_PACKAGES = $(shell \
 	command -v thrift >/dev/null || echo thrift-compiler; \
 	command -v wrk >/dev/null || echo wrk; \
 	command -v curl >/dev/null || echo curl; \
-	command -v taskset >/dev/null || echo util-linux)
+	command -v taskset >/dev/null || echo util-linux; \
+	command -v redis-server >/dev/null || echo redis-server; \
+	command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql)
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 define apt-install

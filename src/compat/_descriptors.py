@@ -1,0 +1,157 @@
+"""Descriptors: asyncio's readers and writers, on the hub's io watchers."""
+
+from __future__ import annotations
+
+import selectors
+from asyncio import events
+from typing import TYPE_CHECKING, Any
+
+from compat._asyncio import SelectorEventLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from compat._turns import Turns
+
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE  # the numbers of libev and libuv are the same
+
+
+class Watch:
+    """One direction of one descriptor: its watcher, and what to run when the descriptor is ready.
+
+    It stands in the ready queue itself, as a handle does.  The watcher is level-triggered: while the callback
+    is queued, runs, or is suspended in the middle, the descriptor stays ready.  A second event in that time
+    stops the watcher until the callback is through; usually there is none, and nothing has to be stopped.
+    """
+
+    __slots__ = ("_context", "_source_traceback", "handle", "idle", "loop", "queued", "watcher")
+
+    _args = ()
+    _cancelled = False
+
+    def __init__(self, loop: Turns, fd: int, direction: int) -> None:
+        self.loop = loop
+        self.watcher: Any = loop._hub_loop.io(fd, direction)
+        self.handle: Any = None  # None: nobody wants to know
+        self.queued = False  # in the ready queue, running, or suspended
+        self.idle = True  # the watcher is stopped
+        self._context: Any = None
+        self._source_traceback: Any = None
+
+    def set(self, handle: Any) -> None:
+        """Run *handle* from now on; None: stop watching.  The former one is cancelled."""
+        if self.handle is not None:
+            self.handle.cancel()
+            # Replaced or removed, its descriptor may be another one by now: the poller must be told anew.
+            self._stop()
+        self.handle = handle
+        if handle is not None:
+            self._context = handle._context
+            self._source_traceback = handle._source_traceback
+            if not self.queued:
+                self._start()
+
+    def _start(self) -> None:
+        self.idle = False
+        self.watcher.start(self._ready)
+
+    def _stop(self) -> None:
+        if not self.idle:
+            self.idle = True
+            self.watcher.stop()
+        # libev asks the kernel again only for a watcher whose events were set anew.
+        self.watcher.events = self.watcher.events
+
+    def _ready(self) -> None:
+        """In the hub: the descriptor is ready."""
+        if self.queued:
+            self.idle = True
+            self.watcher.stop()
+        else:
+            self.queued = True
+            self.loop._enqueue(self)
+
+    def _callback(self) -> None:
+        handle = self.handle
+        try:
+            if handle is not None:
+                handle._callback(*handle._args)
+        finally:
+            self.queued = False
+            if self.idle and self.handle is not None:
+                self._start()
+
+    def close(self) -> None:
+        self.set(None)
+        self.watcher.close()
+
+    def __repr__(self) -> str:
+        return repr(self.handle)
+
+
+class NoSelector:
+    """Stands where asyncio keeps its selector: the hub polls, so all it can tell is who watches what."""
+
+    def __init__(self) -> None:
+        self.watches: dict[tuple[int, int], Watch] = {}
+
+    def get_key(self, fd: int) -> selectors.SelectorKey:
+        """The events watched for *fd*; KeyError when there are none."""
+        mask = sum(d for d in (READ, WRITE) if (w := self.watches.get((fd, d))) is not None and w.handle)
+        if not mask:
+            raise KeyError(fd)
+        return selectors.SelectorKey(fd, fd, mask, None)
+
+    def close(self) -> None:
+        for watch in self.watches.values():
+            watch.close()
+        self.watches.clear()
+
+
+class Descriptors(SelectorEventLoop):  # type: ignore[misc] # untyped
+    """Where asyncio's transports register their descriptors.
+
+    Watchers are kept and used again: to make one costs as much as ten starts and stops.
+    """
+
+    _selector: NoSelector
+    _ssock: Any
+
+    def _add(self, fd: int, direction: int, callback: Callable[..., Any], args: Any) -> events.Handle:
+        self._check_closed()
+        handle = events.Handle(callback, args, self, None)
+        watches = self._selector.watches
+        watch = watches.get((fd, direction))
+        if watch is None:
+            watch = watches[fd, direction] = Watch(self, fd, direction)
+        watch.set(handle)
+        return handle
+
+    def _remove(self, fd: int, direction: int) -> bool:
+        if self.is_closed():
+            return False
+        watch = self._selector.watches.get((fd, direction))
+        if watch is None or watch.handle is None:
+            return False
+        watch.set(None)
+        return True
+
+    def _add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> events.Handle:
+        return self._add(number_of(fd), READ, callback, args)
+
+    def _remove_reader(self, fd: Any) -> bool:
+        return self._remove(number_of(fd), READ)
+
+    def _add_writer(self, fd: Any, callback: Callable[..., Any], *args: Any) -> events.Handle:
+        return self._add(number_of(fd), WRITE, callback, args)
+
+    def _remove_writer(self, fd: Any) -> bool:
+        return self._remove(number_of(fd), WRITE)
+
+
+def number_of(fd: Any) -> int:
+    """The number of a descriptor or of an object that has one; ValueError when it has none (any more)."""
+    number = fd if isinstance(fd, int) else fd.fileno()
+    if number < 0:
+        raise ValueError(f"Invalid file descriptor: {number}")
+    return number

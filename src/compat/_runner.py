@@ -1,0 +1,153 @@
+"""The greenlets that run a loop's callbacks."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import greenlet
+from gevent import monkey
+from gevent.thread import get_ident  # type: ignore[import-not-found] # no stubs
+
+from compat._asyncio import get_running_loop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import Context
+
+    from compat._task import HubTask, Interrupted
+    from compat._turns import Turns
+
+_switch = greenlet.greenlet.switch
+_throw = greenlet.greenlet.throw
+
+# The slot itself: Runner.gr_context is for greenlets that ask their parent.
+get_context: Callable[[greenlet.greenlet], Context | None] = greenlet.greenlet.gr_context.__get__
+set_context: Callable[[greenlet.greenlet, Context | None], None] = greenlet.greenlet.gr_context.__set__  # type: ignore[attr-defined] # a slot
+
+Work: TypeAlias = "Callable[[Runner], greenlet.greenlet | None]"
+
+
+class Runner(greenlet.greenlet):
+    """Does pieces of work, one after the other, and is parked between them.
+
+    A piece of work is called with the runner and returns the greenlet to go back to, or None: the runner is
+    not needed any more.  While it runs it may block, in gevent: then the hub goes on, and gives what is ready
+    to another runner.
+
+    Invariants: a parked runner holds no reference to its loop, so that a forgotten loop can be collected;
+    control enters a parked runner through `work_on` alone.
+    """
+
+    def __init__(self, hub: greenlet.greenlet, thread: threading.Thread | None) -> None:
+        super().__init__(parent=hub)
+        self.busy = False
+        self.loop: Turns | None = None  # while it works
+        self.caller: greenlet.greenlet | None = (
+            None  # who waits, out of the hub's sight, for it to park or block
+        )
+        self.interrupted: list[tuple[HubTask, Interrupted]] = []  # tasks whose step, here, was blocked
+        self.elsewhere_s = 0.0  # in debug mode: how long this callback was blocked while the loop went on
+        if thread is not None:
+            _register(self, thread)
+
+    def run(self, work: Work) -> None:
+        while True:
+            back = work(self)
+            del work
+            if back is None:
+                return
+            set_context(self, None)
+            self.busy = False
+            work = _switch(back)  # not the hub's own switch(): parking is no blocking
+
+    def work_on(self, work: Work) -> Any:
+        """Start *work*; returns when the runner parks, or, called in the hub, blocks."""
+        self.busy = True
+        return _switch(self, work)
+
+    # A greenlet that a step made (SQLAlchemy's `greenlet_spawn`, greenback) has the step's runner for a
+    # parent, gives control back to it by name, and takes its context for the task's.  By then its task may
+    # run in another runner, and the one it names may be parked or blocked.  gevent, which wakes runners,
+    # does so in the hub, where no loop is running.
+
+    def switch(self, *args: Any, **kwargs: Any) -> Any:
+        """As greenlets do; from a greenlet that a step made: to the runner that the step is in now."""
+        return _switch(self._destination(), *args, **kwargs)
+
+    def throw(self, *args: Any) -> Any:
+        """As `switch`."""
+        return _throw(self._destination(), *args)
+
+    def _destination(self) -> greenlet.greenlet:
+        loop: Any = get_running_loop()
+        active: Runner | None = getattr(loop, "_active", None)
+        if active is None:
+            return self
+        child = greenlet.getcurrent()
+        while child.parent is not None and not isinstance(child.parent, (Runner, Relay)):
+            child = child.parent
+        if child.parent is not None:
+            child.parent = loop._relay()
+        return active
+
+    @property
+    def gr_context(self) -> Context | None:
+        """The context of the step that asks; asked from elsewhere, the runner's own."""
+        active: Runner | None = getattr(get_running_loop(), "_active", None)
+        return get_context(active or self)
+
+    @gr_context.setter
+    def gr_context(self, context: Context | None) -> None:
+        set_context(self, context)
+
+
+class Relay(greenlet.greenlet):
+    """The parent of greenlets that outlived the step that made them: passes what they say to who runs them.
+
+    A greenlet that ends goes to its parent, whoever that is; this one sends it on.
+    """
+
+    def __init__(self, loop: Turns) -> None:
+        super().__init__(parent=loop._hub)
+        self.loop = loop
+        _switch(
+            self, greenlet.getcurrent()
+        )  # one that never ran would take a greenlet's end for its beginning
+
+    def run(self, back: greenlet.greenlet) -> None:
+        send: Callable[..., Any] = _switch
+        args: tuple[Any, ...] = ()
+        while True:
+            try:
+                said = send(back, *args)
+            except greenlet.GreenletExit:
+                return  # dismissed: a greenlet that was killed returns it
+            except BaseException as error:  # noqa: BLE001 (whatever the greenlet ended with is its caller's)
+                send, args = _throw, (error,)
+            else:
+                send, args = _switch, (said,)
+            back = self.loop._active or self.loop._hub
+
+    def switch(self, *args: Any, **kwargs: Any) -> Any:
+        return _switch(self.loop._active or self, *args, **kwargs)
+
+    def throw(self, *args: Any) -> Any:
+        return _throw(self.loop._active or self, *args)
+
+
+def dismiss(parked: greenlet.greenlet) -> None:
+    """End a runner that is parked, or a relay."""
+    if parked:
+        parked.parent = greenlet.getcurrent()  # where control goes when it ends
+        _throw(parked)
+
+
+def _register(runner: Runner, thread: threading.Thread) -> None:
+    """`threading.current_thread()` in a step: the thread that runs the loop, not a new `Dummy-17`."""
+    if monkey.is_module_patched("threading"):
+        threads: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined] # where it looks
+        ident = get_ident(runner)
+        threads[ident] = thread
+        weakref.finalize(runner, threads.pop, ident, None).atexit = False

@@ -1,0 +1,275 @@
+"""The ready queue and who runs it: from "something is ready" to "every callback has run, or is blocked"."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import greenlet
+from gevent.hub import Hub
+
+from compat import _debug
+from compat._asyncio import SelectorEventLoop, enter_task, leave_task, set_running_loop
+from compat._hand_off import HandOff, may_hand_off
+from compat._runner import Relay, Runner, set_context
+from compat._task import HubTask, Interrupted
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+    from contextvars import Context
+
+    from compat._timers import Timers
+
+BATCHES_S = 0.0002  # how long a runner goes on with what became ready meanwhile before the hub polls again
+PARKED_MAX = 32  # runners kept for the next hand-offs
+VAIN_S = 0.01  # between two attempts of anyio to cancel a task that is blocked
+
+
+class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
+    """The part of the loop that is not asyncio's: callbacks run in runners, woken by the hub."""
+
+    _hub: Any  # a LoopHub
+    _hub_loop: Any
+    _timers: Timers
+    _thread: threading.Thread
+
+    def __init__(self) -> None:
+        self._mode = HandOff.TASK
+        self.hand_offs = 0  # blocking calls in task steps that the loop went on without
+        self.holds = 0  # blocking calls that the whole loop waited for
+        self.slow_callbacks = (
+            0  # batches (in debug mode: callbacks) that took slow_callback_duration or longer
+        )
+        self._running = False
+        self._wake_pending = False  # `_wake` is coming, or at work: who appends to `_ready` need not call it
+        self._wake_callback: Any = None
+        self._held = 0  # blocked callbacks that the loop waits for
+        self._active: Runner | None = None  # the runner whose callback has the control
+        self._primary: Runner | None = None  # first choice, so that greenlet-locals last from step to step
+        self._parked: list[Runner] = []
+        self._relay_greenlet: Relay | None = None
+        self._interrupted: dict[asyncio.Task[Any], Interrupted] = {}  # tasks whose step is blocked
+        self._waits_for: dict[
+            asyncio.Task[Any], asyncio.Future[Any]
+        ] = {}  # tasks whose step is in compat.wait
+        self._cancelled_in_vain = False
+        self._failure: BaseException | None = None  # SystemExit or KeyboardInterrupt: run_forever raises it
+        self._reporting = False
+        self._again = self._hub_loop.timer(0)
+
+    def _enqueue(self, handle: Any) -> None:
+        self._ready.append(handle)
+        if not self._wake_pending:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        """Have the hub call `_wake`.  In the hub's thread only."""
+        if self._running and not self._wake_pending:
+            self._wake_pending = True
+            self._wake_callback = self._hub_loop.run_callback(self._wake)
+
+    def _wake(self) -> None:
+        """In the hub: a runner takes what is ready, until it is parked or blocked."""
+        if self._held or not self._running:
+            self._wake_pending = False
+            return
+        self._wake_pending = True
+        self._idle_runner().work_on(self._run_ready)
+        self._plan()
+
+    def _idle_runner(self) -> Runner:
+        runner = self._primary
+        if runner is None or runner.busy:
+            runner = self._parked.pop() if self._parked else Runner(self._hub, self._thread)
+        return runner
+
+    def _plan(self) -> None:
+        """See to the next turn, if one is due."""
+        self._wake_pending = False
+        if self._held:
+            return  # whoever holds the loop comes here when it is through
+        if self._stopping or self._failure is not None:
+            self._end_run()
+        elif self._ready:
+            if self._cancelled_in_vain and all(map(_is_retry, self._ready)):
+                self._timers.arm(self.time() + VAIN_S)  # whatever else becomes ready doesn't wait that long
+            else:
+                # Not run_callback: the hub runs fifty of those before it looks at descriptors again.
+                self._wake_pending = True
+                self._again.start(self._wake)
+        elif self._scheduled:
+            self._timers.arm(self._scheduled[0]._when)
+
+    def _end_run(self) -> None:
+        raise NotImplementedError
+
+    # In a runner
+
+    def _run_ready(self, runner: Runner) -> greenlet.greenlet | None:
+        self._enter(runner)
+        try:
+            if self._run_batches(runner):
+                self._plan_alone()
+        finally:
+            back = self._leave(runner)
+        return back
+
+    def _plan_alone(self) -> None:
+        """After a blocked callback: `_wake` returned long ago, so nobody else plans."""
+        if self._running and not self._wake_pending:
+            self._plan()
+
+    def _enter(self, runner: Runner) -> None:
+        runner.loop = self
+        self._active = runner
+        set_running_loop(self)
+        # Asynchronous generators are their thread's; another loop may have run in it since.
+        sys.set_asyncgen_hooks(self._asyncgen_firstiter_hook, self._asyncgen_finalizer_hook)
+
+    def _leave(self, runner: Runner) -> greenlet.greenlet | None:
+        set_running_loop(None)
+        self._active = None
+        runner.loop = None
+        back, runner.caller = runner.caller or self._hub, None
+        if runner is not self._primary:
+            if len(self._parked) >= PARKED_MAX or self._closed:
+                runner.parent = back
+                return None
+            self._parked.append(runner)
+        return back
+
+    def _run_batches(self, runner: Runner) -> bool:  # noqa: C901 (one loop, and the hot one: calls cost)
+        """Run what is ready, and what becomes ready by that for a moment; True if a callback was blocked."""
+        ready = self._ready
+        blocked = self.hand_offs + self.holds
+        began = now = self.time()
+        self._cancelled_in_vain = False
+        while True:
+            if self._scheduled:
+                self._timers.take_due(now)
+            for _ in range(len(ready)):
+                handle: Any = ready.popleft()
+                if handle._cancelled:
+                    continue
+                # What Context.run() does, but two suspended steps may share a context.
+                set_context(runner, handle._context)
+                try:
+                    if self._debug:
+                        _debug.run_timed(self, runner, handle)
+                    else:
+                        handle._callback(*handle._args)
+                except (SystemExit, KeyboardInterrupt) as error:
+                    self._failure = error
+                    self._settle(runner)
+                    return True
+                except BaseException as error:  # noqa: BLE001 (to the exception handler, as asyncio does)
+                    _debug.report(self, handle, error)
+                if blocked != self.hand_offs + self.holds:
+                    self._settle(runner)
+                    return True
+            handle = None
+            last, now = now, self.time()
+            if now - last >= self.slow_callback_duration and not self._debug:
+                self.slow_callbacks += 1
+            if (
+                now - began >= BATCHES_S
+                or self._stopping
+                or self._cancelled_in_vain
+                or not (ready or (self._scheduled and self._scheduled[0]._when <= now))
+            ):
+                return False
+
+    def _settle(self, runner: Runner) -> None:
+        """A step that was blocked is over: deliver the cancellations that came meanwhile."""
+        interrupted, runner.interrupted = runner.interrupted, []
+        for task, cancellations in interrupted:
+            task._step_is_over(cancellations)
+
+    def _run_first_step(self, coro: Any, context: Context | None) -> asyncio.Task[Any]:
+        """A task for *coro* whose first step runs at once, in a runner, before this returns (or it blocks).
+
+        In a greenlet that is in no callback of any loop.  Switches: to a runner and back, past the hub.
+        """
+        steps: list[tuple[Callable[[], object], Context]] = []
+
+        def catch(step: Callable[[], object], *, context: Context) -> None:
+            steps.append((step, context))
+
+        self.call_soon = catch  # the task would wait for its turn
+        try:
+            task = HubTask(coro, loop=self, context=context)
+        finally:
+            del self.call_soon
+        ((step, step_context),) = steps
+        runner = self._idle_runner()
+        runner.caller = greenlet.getcurrent()
+
+        def work(runner: Runner) -> greenlet.greenlet | None:
+            self._enter(runner)
+            try:
+                set_context(runner, step_context)
+                blocked = self.hand_offs + self.holds
+                with suppress(SystemExit, KeyboardInterrupt):  # the task holds them, for who asks
+                    step()
+                if blocked != self.hand_offs + self.holds:
+                    self._settle(runner)
+                    self._plan_alone()
+            finally:
+                back = self._leave(runner)
+            return back
+
+        runner.work_on(work)
+        return task
+
+    # Blocked callbacks
+
+    def _suspend(self, hub: Hub) -> Any:
+        """In place of `Hub.switch`, in a callback of this loop that is about to wait."""
+        task = asyncio.current_task(self)
+        runner = self._active
+        hand_off = may_hand_off(self._mode, task)
+        if hand_off:
+            self.hand_offs += 1
+            if isinstance(task, HubTask) and task not in self._interrupted and runner is not None:
+                self._interrupted[task] = cancellations = Interrupted()
+                runner.interrupted.append((task, cancellations))
+        else:
+            self.holds += 1
+            self._held += 1
+        blocked = _debug.Blocked(self, runner, task) if self._debug and not self._reporting else None
+        caller = None
+        if runner is not None:
+            caller, runner.caller = runner.caller, None
+        if task is not None:
+            leave_task(self, task)
+        set_running_loop(None)
+        self._active = None
+        try:
+            # Who started this callback directly goes on, and waits for it in the hub like everybody else.
+            return Hub.switch(hub) if caller is None else greenlet.greenlet.switch(caller)
+        finally:
+            if not hand_off:
+                self._held -= 1
+            self._active = runner
+            sys.set_asyncgen_hooks(self._asyncgen_firstiter_hook, self._asyncgen_finalizer_hook)
+            set_running_loop(self)
+            if task is not None:
+                enter_task(self, task)
+            if blocked is not None:
+                blocked.over(handed_off=hand_off)
+
+    def _relay(self) -> Relay:
+        if self._relay_greenlet is None:
+            self._relay_greenlet = Relay(self)
+        return self._relay_greenlet
+
+
+def _is_retry(handle: Any) -> bool:
+    """Anyio's attempt to cancel what a scope holds, which it repeats in every turn of the loop."""
+    callback = handle._callback
+    return getattr(callback, "__name__", "") == "_deliver_cancellation" and callback.__module__.startswith(
+        "anyio."
+    )
