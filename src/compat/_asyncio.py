@@ -7,7 +7,7 @@ classes' innards, which typeshed doesn't know.
 from __future__ import annotations
 
 import asyncio
-from asyncio import base_events, events, format_helpers, tasks, unix_events
+from asyncio import base_events, events, format_helpers, futures, tasks, unix_events
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -27,3 +27,4 @@ MIN_SCHEDULED_TIMER_HANDLES: int = _base._MIN_SCHEDULED_TIMER_HANDLES
 MIN_CANCELLED_TIMER_HANDLES_FRACTION: float = _base._MIN_CANCELLED_TIMER_HANDLES_FRACTION
 format_handle: Any = _base._format_handle
 format_callback_source: Any = format_helpers._format_callback_source
+convert_future_exception: Any = futures._convert_future_exc  # concurrent.futures' CancelledError is another

@@ -95,12 +95,13 @@ class NoSelector:
     def __init__(self) -> None:
         self.watches: dict[tuple[int, int], Watch] = {}
 
-    def get_key(self, fd: int) -> selectors.SelectorKey:
-        """The events watched for *fd*; KeyError when there are none."""
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        """The events watched for a descriptor; KeyError when there are none."""
+        fd = number_of(fileobj)
         mask = sum(d for d in (READ, WRITE) if (w := self.watches.get((fd, d))) is not None and w.handle)
         if not mask:
             raise KeyError(fd)
-        return selectors.SelectorKey(fd, fd, mask, None)
+        return selectors.SelectorKey(fileobj, fd, mask, None)
 
     def close(self) -> None:
         for watch in self.watches.values():

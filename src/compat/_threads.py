@@ -14,7 +14,7 @@ import gevent.socket
 from gevent import monkey
 from gevent.threadpool import ThreadPool
 
-from compat._asyncio import SelectorEventLoop
+from compat._asyncio import SelectorEventLoop, convert_future_exception
 from compat._greenlets import result_of
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Job:
         if error is None:
             self.future.set_result(result)
         else:
-            self.future.set_exception(error)
+            self.future.set_exception(convert_future_exception(error))
 
 
 class Threads(SelectorEventLoop):  # type: ignore[misc] # untyped

@@ -197,7 +197,12 @@ class HubEventLoop(Turns, Descriptors, Signals, Threads, Children):
         self._failure = None
         self._running = True
         self._hub.event_loops.running.append(self)
-        self._schedule()
+        # As in asyncio, descriptors are looked at before anything runs.
+        self._wake_pending = True
+        self._again.start(self._first_turn)
+
+    def _first_turn(self) -> None:
+        self._wake_callback = self._hub_loop.run_callback(self._wake)
 
     def _end_run(self) -> None:
         if not self._running:

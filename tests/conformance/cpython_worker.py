@@ -1,0 +1,99 @@
+"""Run one module of CPython's `test.test_asyncio` on our loop: `cpython_worker.py MODULE RESULTS`.
+
+RESULTS gets a JSON line when a test begins and one when it has ended, so that whoever reads it knows where a
+process that hangs stands; the last one tells how many loops were made.
+"""
+
+import os
+import sys
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import asyncio  # noqa: E402 (the standard library is patched first)
+import json  # noqa: E402
+import signal  # noqa: E402
+import unittest  # noqa: E402
+
+from compat import HubEventLoop  # noqa: E402
+
+TEST_S = 20
+
+
+class Hung(Exception):
+    pass
+
+
+class CountedLoop(HubEventLoop):
+    made = 0
+
+    def __init__(self, selector=None):
+        CountedLoop.made += 1
+        super().__init__(selector)
+
+
+def take_the_selector_loops_place():
+    asyncio.SelectorEventLoop = CountedLoop
+    asyncio.unix_events.SelectorEventLoop = CountedLoop
+    asyncio.unix_events._UnixDefaultEventLoopPolicy._loop_factory = CountedLoop
+    if hasattr(asyncio, "EventLoop"):
+        asyncio.EventLoop = CountedLoop
+
+
+class Recorder(unittest.TestResult):
+    failed = None  # how the present test failed
+
+    def __init__(self, results):
+        super().__init__()
+        self.results = results
+
+    def write(self, **line):
+        print(json.dumps(line), file=self.results, flush=True)
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.failed = None
+        self.write(begins=name_of(test))
+        signal.signal(signal.SIGALRM, raise_hung)
+        signal.alarm(TEST_S)
+
+    def stopTest(self, test):
+        signal.alarm(0)
+        super().stopTest(test)
+        self.write(test=name_of(test), failed=self.failed)
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        self.failed = self._exc_info_to_string(err, test)
+        if not isinstance(test, unittest.TestCase):  # a class or module that could not be set up
+            self.write(test=name_of(test), failed=self.failed)
+
+    addError = addFailure
+
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            self.failed = self._exc_info_to_string(err, test)
+
+
+def raise_hung(*_):
+    raise Hung(f"not done after {TEST_S} seconds")
+
+
+def name_of(test):
+    return test.id().removeprefix("test.test_asyncio.")
+
+
+def main(module, path):
+    take_the_selector_loops_place()
+    suite = unittest.defaultTestLoader.loadTestsFromName(f"test.test_asyncio.{module}")
+    with open(path, "w") as results:
+        recorder = Recorder(results)
+        suite.run(recorder)
+        recorder.write(loops=CountedLoop.made, ran=recorder.testsRun)
+    os._exit(0)  # a suite may leave threads and children behind
+
+
+if __name__ == "__main__":  # children of multiprocessing import this file, too
+    main(*sys.argv[1:])

@@ -1,0 +1,406 @@
+"""The hand-off: what a blocking call in a coroutine does to everybody else, and what it must not do."""
+
+import asyncio
+import contextvars
+import gc
+import os
+import socket
+import threading
+import time
+
+import gevent
+import gevent.lock
+import pytest
+from gevent.event import Event
+
+import compat
+from compat import HandOff, new_event_loop
+from deadline import wait_for
+
+
+def run(main, **settings):
+    """The result of the coroutine on a loop of its own; what the exception handler got is an error."""
+    complaints = []
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        loop = runner.get_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        for name, value in settings.items():
+            setattr(loop, name, value)
+        result = runner.run(main)
+    assert not complaints
+    return result
+
+
+def test_a_blocking_call_suspends_its_task_alone():
+    """A hundred tasks wait in a gevent call for the hundred-and-first."""
+    go = Event()
+
+    async def blocked():
+        loop, me = asyncio.get_running_loop(), asyncio.current_task()
+        go.wait(10)
+        assert (asyncio.get_running_loop(), asyncio.current_task()) == (loop, me)
+
+    async def main():
+        tasks = [asyncio.create_task(blocked()) for _ in range(100)]
+        await asyncio.sleep(0)
+        go.set()
+        await asyncio.gather(*tasks)
+        return asyncio.get_running_loop().hand_offs
+
+    assert run(main()) == 100
+
+
+def test_other_greenlets_see_no_running_loop():
+    """So each of them may run a loop of its own."""
+
+    async def own():
+        await asyncio.sleep(0.001)
+        return 1
+
+    async def main():
+        return await compat.result_of(gevent.spawn(asyncio.run, own()))
+
+    assert run(main()) == 1
+
+
+@pytest.mark.parametrize("scope", ["timeout", "TaskGroup"])
+def test_no_stray_cancellation_after_a_scope_that_was_left_while_its_task_was_blocked(scope):
+    """Finding 1: the cancellation came in the middle of a step, and hit the next await outside."""
+    go = Event()
+
+    async def fails():
+        gevent.spawn_later(0.01, go.set)
+        raise ValueError
+
+    async def main():
+        if scope == "timeout":
+            async with asyncio.timeout(0.001):
+                gevent.spawn_later(0.01, go.set)
+                go.wait(10)
+        else:
+            with pytest.raises(ExceptionGroup):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(fails())
+                    go.wait(10)
+        await asyncio.sleep(0.001)
+        return asyncio.current_task().cancelling()
+
+    assert run(main()) == 0
+
+
+def test_a_cancellation_from_outside_waits_for_the_step_to_end():
+    go = Event()
+    seen = []
+
+    async def blocked():
+        go.wait(10)
+        seen.append("through")
+        await asyncio.sleep(10)
+
+    async def main():
+        task = asyncio.create_task(blocked())
+        await asyncio.sleep(0)
+        assert task.cancel()
+        assert task.cancelling() == 1
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(main())
+    assert seen == ["through"]
+
+
+async def count_to_twenty(counter, guard):
+    async def one():
+        with guard():
+            value = counter[0]
+            gevent.sleep(0.001)
+            counter[0] = value + 1
+
+    await asyncio.gather(*[one() for _ in range(20)])
+
+
+def test_code_between_two_awaits_is_interleaved_where_it_blocks():
+    """Finding 2: this is what a hand-off costs; the documentation says so."""
+    counter = [0]
+    run(count_to_twenty(counter, lambda: gevent.lock.DummySemaphore()))
+    assert counter[0] < 20
+
+
+@pytest.mark.parametrize(
+    ("guard", "mode"), [(compat.no_handoff, "task"), (gevent.lock.DummySemaphore, "off")]
+)
+def test_and_is_not_where_that_is_forbidden(guard, mode):
+    counter = [0]
+    run(count_to_twenty(counter, guard), hand_off_mode=mode)
+    assert counter[0] == 20
+
+
+def test_in_mode_error_a_blocking_call_names_its_line():
+    async def main():
+        gevent.sleep(0)
+
+    with pytest.raises(compat.BlockingCall, match=rf"{os.path.basename(__file__)}:\d+ in main"):
+        run(main(), hand_off_mode=HandOff.ERROR)
+
+
+def test_protocol_callbacks_are_never_interleaved():
+    """Finding 2: a blocking call in one holds the loop."""
+    order = []
+
+    class Slow(asyncio.Protocol):
+        def data_received(self, data):
+            order.append(data)
+            gevent.sleep(0.005)
+            order.append(data)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        transport, _ = await loop.create_connection(Slow, sock=ours)
+        loop.call_soon(theirs.send, b"a")
+        while len(order) < 2:
+            await asyncio.sleep(0.001)
+            assert len(order) != 1
+        transport.close()
+        theirs.close()
+        return loop.holds
+
+    assert run(main()) == 1
+
+
+def test_a_reader_that_is_suspended_does_not_run_a_second_time():
+    """Finding 3: its descriptor stays ready."""
+    running, most, calls = 0, 0, 0
+
+    async def main():
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+        ours, theirs = socket.socketpair()
+
+        def readable():
+            nonlocal running, most, calls
+            running, calls = running + 1, calls + 1
+            most = max(most, running)
+            gevent.sleep(0.005)
+            running -= 1
+            if calls == 3:
+                loop.remove_reader(ours)
+                done.set()
+
+        loop.add_reader(ours, readable)
+        theirs.send(b"never read")
+        await done.wait()
+        ours.close()
+        theirs.close()
+
+    run(main())
+    assert (most, calls) == (1, 3)
+
+
+def test_two_suspended_steps_may_share_a_context():
+    """Finding 4: Context.run() would raise, and the callback would be lost."""
+    variable = contextvars.ContextVar("variable")
+
+    async def main():
+        variable.set("shared")
+        context = contextvars.copy_context()
+        seen = []
+
+        async def step():
+            gevent.sleep(0.001)
+            seen.append(variable.get())
+
+        await asyncio.gather(*[asyncio.create_task(step(), context=context) for _ in range(3)])
+        return seen
+
+    assert run(main()) == ["shared"] * 3
+
+
+def test_a_busy_loop_lets_the_hub_poll():
+    """Finding 7: with steps of 2 ms, I/O waited for fifty of them."""
+
+    async def main():
+        stop = False
+
+        async def busy():
+            while not stop:
+                began = time.perf_counter()
+                while time.perf_counter() - began < 0.002:
+                    pass
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(busy())
+        ours, theirs = socket.socketpair()
+        waits = []
+        for _ in range(5):
+            reader = gevent.spawn(ours.recv, 1)
+            gevent.sleep(0)
+            began = time.perf_counter()
+            theirs.send(b"x")
+            reader.join()
+            waits.append(time.perf_counter() - began)
+        stop = True
+        await task
+        ours.close()
+        theirs.close()
+        return sorted(waits)[2]
+
+    assert run(main()) < 0.04  # fifty steps would be 0.1
+
+
+def test_steps_know_their_thread():
+    """Finding 9: not Dummy-17."""
+
+    async def main():
+        gevent.sleep(0)
+        return threading.current_thread()
+
+    assert run(main()) is threading.current_thread()
+
+
+def test_thread_locals_last_from_step_to_step_of_the_first_runner():
+    """Finding 9."""
+    local = threading.local()
+
+    async def main():
+        local.value = 5
+        asyncio.get_running_loop().create_task(asyncio.to_thread(time.sleep, 0))
+        await asyncio.sleep(0.001)
+        return local.value
+
+    assert run(main()) == 5
+
+
+@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="Python 3.12 brought eager tasks")
+def test_an_eager_task_made_outside_of_a_step_waits_for_its_turn():
+    """Finding 10: on 3.12 and 3.13 it would corrupt the current task."""
+
+    async def where():
+        return asyncio.current_task()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(asyncio.eager_task_factory)
+        me = asyncio.current_task()
+        task = gevent.spawn(loop.create_task, where()).get()
+        assert asyncio.current_task() is me
+        assert await task is task
+
+    run(main())
+
+
+def test_cancelling_a_blocked_task_again_and_again_costs_no_processor():
+    """Finding 11: anyio tries in every turn of the loop."""
+    import anyio
+
+    async def main():
+        tries = 0
+        task_class = type(asyncio.current_task())
+        real = task_class.cancel
+
+        def counted(task, msg=None):
+            nonlocal tries
+            tries += 1
+            return real(task, msg)
+
+        task_class.cancel = counted
+        try:
+            async with anyio.create_task_group() as group:
+
+                async def blocked():
+                    gevent.sleep(0.2)
+
+                group.start_soon(blocked)
+                await asyncio.sleep(0)
+                group.cancel_scope.cancel()
+        finally:
+            task_class.cancel = real
+        return tries
+
+    assert run(main()) < 200
+
+
+def test_a_loop_that_waits_for_another_thread_is_no_dead_end():
+    """Finding 12: the hub would raise LoopExit."""
+
+    async def main():
+        loop, woken = asyncio.get_running_loop(), asyncio.Event()
+        gevent.get_hub().threadpool.spawn(lambda: loop.call_soon_threadsafe(woken.set))
+        await woken.wait()
+
+    run(main())
+
+
+def test_asynchronous_generators_belong_to_the_loop_they_ran_in():
+    """Finding 16: the hooks are the thread's, and another loop may have set its own."""
+    closed = []
+
+    async def generator():
+        try:
+            yield 1
+            yield 2
+        finally:
+            closed.append(asyncio.get_running_loop())
+
+    async def main():
+        other = gevent.spawn(asyncio.run, asyncio.sleep(0.01))
+        await asyncio.sleep(0.002)
+        async for _ in generator():
+            break
+        gc.collect()
+        await compat.result_of(other)
+        await asyncio.sleep(0.001)
+        return asyncio.get_running_loop()
+
+    assert closed == [] and [run(main())] == closed
+
+
+def test_debug_mode_names_the_task_and_the_line(caplog):
+    async def main():
+        asyncio.get_running_loop().set_debug(True)
+        asyncio.current_task().set_name("the-one")
+        gevent.sleep(0.001)
+
+    run(main())
+    (record,) = [record for record in caplog.records if "handed the loop over" in record.getMessage()]
+    assert "the-one" in record.getMessage()
+    assert f"{os.path.basename(__file__)}:" in record.getMessage()
+
+
+def test_debug_mode_reports_slow_callbacks_and_not_blocked_ones(caplog):
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_debug(True)
+        loop.slow_callback_duration = 0.02
+        await asyncio.sleep(0)
+        gevent.sleep(0.03)
+        await asyncio.sleep(0)
+        assert loop.slow_callbacks == 0
+        began = time.perf_counter()
+        while time.perf_counter() - began < 0.03:
+            pass
+        await asyncio.sleep(0)
+        return loop.slow_callbacks
+
+    assert run(main()) == 1
+    assert "Executing <" in caplog.text
+
+
+def test_nothing_is_left_behind():
+    """Runners, watchers and descriptors of a thousand loops."""
+
+    async def main():
+        gevent.sleep(0)
+        await asyncio.sleep(0)
+
+    run(main())
+    gc.collect()
+    before = (
+        len(os.listdir("/proc/self/fd")),
+        sum(isinstance(o, compat._runner.Runner) for o in gc.get_objects()),
+    )
+    for _ in range(200):
+        run(main())
+    gc.collect()
+    wait_for(lambda: sum(isinstance(o, compat._runner.Runner) for o in gc.get_objects()) <= before[1])
+    assert len(os.listdir("/proc/self/fd")) == before[0]
