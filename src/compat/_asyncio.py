@@ -27,4 +27,6 @@ MIN_SCHEDULED_TIMER_HANDLES: int = _base._MIN_SCHEDULED_TIMER_HANDLES
 MIN_CANCELLED_TIMER_HANDLES_FRACTION: float = _base._MIN_CANCELLED_TIMER_HANDLES_FRACTION
 format_handle: Any = _base._format_handle
 format_callback_source: Any = format_helpers._format_callback_source
-convert_future_exception: Any = futures._convert_future_exc  # concurrent.futures' CancelledError is another
+convert_future_exception: Any = cast(
+    "Any", futures
+)._convert_future_exc  # concurrent.futures' CancelledError is another

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from gevent import subprocess as gevent_subprocess
 
-from compat._asyncio import SelectorEventLoop, UnixSubprocessTransport
+from compat._asyncio import SelectorEventLoop, UnixSubprocessTransport, logger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gevent.hub import Hub
 
 _GeventPopen: Any = gevent_subprocess.Popen
 UNKNOWN_STATUS = 255  # what asyncio reports when somebody else has reaped the child
+REAPED_S = 1.0  # gevent knows of an ended child within a turn, unless somebody else's waitpid(-1) took it
 
 
 class Children(SelectorEventLoop):  # type: ignore[misc] # untyped
@@ -22,7 +25,8 @@ class Children(SelectorEventLoop):  # type: ignore[misc] # untyped
     asyncio's own watchers wait in a thread, which in a patched process is a greenlet, or on a pidfd, whose
     status gevent reaps before it.  So: what gevent started (in a patched process `subprocess.Popen` is its
     own) gevent watches; other children have a watcher of the hub, or in other threads than the main one a
-    pidfd.
+    pidfd.  Code that waits for any child at all (asyncio's FastChildWatcher) may take one from gevent: the
+    loop notices, and reports the status that asyncio reports then.
     """
 
     _hub: Hub
@@ -57,17 +61,29 @@ class Children(SelectorEventLoop):  # type: ignore[misc] # untyped
 
     def _watch_child(self, transport: Any) -> None:
         process: Any = transport._proc
+        pid: int = process.pid
 
         def exited(status: int) -> None:
             if not self.is_closed():
                 # One turn later: by then what the child wrote last has been seen.
                 self.call_soon_threadsafe(self.call_soon, transport._process_exited, status)
 
+        def unless_reaped() -> None:
+            if process.result.ready():
+                return
+            try:
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                process.result.set(_unknown_status(pid))
+            else:
+                self.call_later(REAPED_S, unless_reaped)
+
         if isinstance(process, _GeventPopen):
             process.result.rawlink(lambda result: exited(result.value))
+            self._when_ended(pid, lambda: self.call_later(REAPED_S, unless_reaped))
         elif self._hub_loop.default:
             self._hub_loop.install_sigchld()
-            watcher = self._hub_loop.child(process.pid)
+            watcher = self._hub_loop.child(pid)
 
             def reaped(watcher: Any) -> None:
                 watcher.stop()
@@ -76,19 +92,31 @@ class Children(SelectorEventLoop):  # type: ignore[misc] # untyped
 
             watcher.start(reaped, watcher)
         else:
-            self._watch_pidfd(process.pid, exited)
+            self._when_ended(pid, lambda: exited(_reap(pid)))
 
-    def _watch_pidfd(self, pid: int, exited: Any) -> None:
-        descriptor = os.pidfd_open(pid)
+    def _when_ended(self, pid: int, callback: Callable[[], Any]) -> None:
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:  # reaped by now
+            callback()
+            return
 
         def ended() -> None:
             self.remove_reader(descriptor)
             os.close(descriptor)
-            try:
-                _, status = os.waitpid(pid, 0)
-            except ChildProcessError:
-                exited(UNKNOWN_STATUS)
-            else:
-                exited(os.waitstatus_to_exitcode(status))
+            callback()
 
         self.add_reader(descriptor, ended)
+
+
+def _reap(pid: int) -> int:
+    try:
+        _, status = os.waitpid(pid, 0)
+    except ChildProcessError:
+        return _unknown_status(pid)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _unknown_status(pid: int) -> int:
+    logger.warning("child %d was reaped by somebody else: its status reads %d", pid, UNKNOWN_STATUS)
+    return UNKNOWN_STATUS

@@ -1,4 +1,6 @@
-"""Run one module of CPython's `test.test_asyncio` on our loop: `cpython_worker.py MODULE RESULTS`.
+"""Run one module of CPython's `test.test_asyncio` on our loop.
+
+    cpython_worker.py MODULE RESULTS [CLASS]...      (the classes are left out)
 
 RESULTS gets a JSON line when a test begins and one when it has ended, so that whoever reads it knows where a
 process that hangs stands; the last one tells how many loops were made.
@@ -51,27 +53,27 @@ class Recorder(unittest.TestResult):
     def write(self, **line):
         print(json.dumps(line), file=self.results, flush=True)
 
-    def startTest(self, test):
+    def startTest(self, test):  # noqa: N802 (unittest's)
         super().startTest(test)
         self.failed = None
         self.write(begins=name_of(test))
         signal.signal(signal.SIGALRM, raise_hung)
         signal.alarm(TEST_S)
 
-    def stopTest(self, test):
+    def stopTest(self, test):  # noqa: N802 (unittest's)
         signal.alarm(0)
         super().stopTest(test)
         self.write(test=name_of(test), failed=self.failed)
 
-    def addFailure(self, test, err):
+    def addFailure(self, test, err):  # noqa: N802 (unittest's)
         super().addFailure(test, err)
         self.failed = self._exc_info_to_string(err, test)
         if not isinstance(test, unittest.TestCase):  # a class or module that could not be set up
             self.write(test=name_of(test), failed=self.failed)
 
-    addError = addFailure
+    addError = addFailure  # noqa: N815 (likewise)
 
-    def addSubTest(self, test, subtest, err):
+    def addSubTest(self, test, subtest, err):  # noqa: N802 (unittest's)
         super().addSubTest(test, subtest, err)
         if err is not None:
             self.failed = self._exc_info_to_string(err, test)
@@ -85,9 +87,18 @@ def name_of(test):
     return test.id().removeprefix("test.test_asyncio.")
 
 
-def main(module, path):
+def tests_of(suite):
+    for each in suite:
+        if isinstance(each, unittest.TestSuite):
+            yield from tests_of(each)
+        else:
+            yield each
+
+
+def main(module, path, *left_out):
     take_the_selector_loops_place()
-    suite = unittest.defaultTestLoader.loadTestsFromName(f"test.test_asyncio.{module}")
+    found = unittest.defaultTestLoader.loadTestsFromName(f"test.test_asyncio.{module}")
+    suite = unittest.TestSuite(test for test in tests_of(found) if not name_of(test).startswith(left_out))
     with open(path, "w") as results:
         recorder = Recorder(results)
         suite.run(recorder)

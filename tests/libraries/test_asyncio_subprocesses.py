@@ -10,6 +10,7 @@ import sys
 import gevent
 import gevent.subprocess
 import pytest
+from gevent import monkey
 
 from deadline import DEADLINE_S, wait_for
 from loops import on_hub
@@ -165,3 +166,13 @@ async def test_a_conversation_with_a_child():
         assert await child.stdout.readline() == word[::-1] + b"\n"
     child.stdin.close()
     assert await child.wait() == 0
+
+
+@on_hub
+async def test_a_child_that_somebody_else_reaps(caplog):
+    """By `waitpid(-1)`, say; gevent never hears of it, the coroutine does: 255, as of asyncio."""
+    child = await asyncio.create_subprocess_exec("sleep", "60")
+    child.kill()
+    monkey.get_original("os", "waitpid")(child.pid, 0)  # natively: the hub can't be faster
+    assert await child.wait() == 255
+    assert f"child {child.pid} was reaped by somebody else" in caplog.text
