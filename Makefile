@@ -1,10 +1,11 @@
-# make serve      set everything up, then serve an example on localhost:9090
-# make test       set everything up, then the whole suite      (ARGS='-k name' for a part)
-# make check      ruff and mypy
-# make docs       write the generated pages
-# make bench      ours and its peers, side by side, as ratios  (ARGS='http --rounds 5')
-# make bench-loop our event loop and its peers, likewise     (ARGS='--only sleep0 --rounds 3')
-# make clean      remove what the others made
+# make serve        set everything up, then serve an example on localhost:9090
+# make test         set everything up, then the whole suite        (ARGS='-k name' for a part)
+# make conformance  other people's suites on our event loop
+# make check        ruff and mypy
+# make docs         write the generated pages
+# make bench        ours and its peers, side by side, as ratios    (ARGS='http --rounds 5')
+# make bench-loop   our event loop and its peers, likewise       (ARGS='--only sleep0 --rounds 3')
+# make clean        remove what the others made
 #
 # PYTHON=python3.12 chooses the interpreter; each minor version has a virtual environment of its own.
 
@@ -15,7 +16,7 @@ VENV    ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_i
 VENV    := $(VENV)
 BIN     := $(VENV)/bin
 
-.PHONY: help serve test check docs bench bench-loop clean system-serve system-test
+.PHONY: help serve test conformance check docs bench bench-loop clean system-serve system-test
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -25,6 +26,9 @@ serve: system-serve $(VENV)/installed
 
 test: system-test $(VENV)/installed-test
 	$(BIN)/pytest-gevent $(ARGS)
+
+conformance: system-test $(VENV)/installed-test
+	$(BIN)/pytest-gevent tests/conformance $(ARGS)
 
 check: system-serve $(VENV)/installed-test
 	$(BIN)/ruff check .
@@ -67,6 +71,9 @@ BASE_PACKAGES = $(shell \
 	$(PYTHON) -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null \
 		|| echo python3-dev)
 TEST_PACKAGES = $(shell \
+	$(PYTHON) -c 'import test.test_asyncio' 2>/dev/null || \
+		$(PYTHON) -c 'import sys; print("libpython%d.%d-testsuite" % sys.version_info[:2])' 2>/dev/null \
+		|| echo libpython3.11-testsuite; \
 	command -v thrift >/dev/null || echo thrift-compiler; \
 	command -v wrk >/dev/null || echo wrk; \
 	command -v curl >/dev/null || echo curl; \

@@ -90,3 +90,21 @@ def test_the_generated_pages_are_current():
     )
     assert checked.stdout == ""
     assert checked.returncode == 0
+
+
+def test_compat_stands_alone():
+    files = sorted((ROOT / "src" / "compat").glob("*.py"))
+    assert files
+    for file in files:
+        assert "baseplate_serve" not in file.read_text(), file.name
+
+
+def test_importing_the_servers_does_not_import_asyncio():
+    """A synchronous service doesn't pay for what it doesn't use."""
+    script = """
+import sys
+import baseplate_serve.thrift, baseplate_serve.wsgi, baseplate_serve._command.serve
+print([name for name in ("asyncio", "compat") if name in sys.modules])
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"

@@ -30,3 +30,4 @@ format_callback_source: Any = format_helpers._format_callback_source
 convert_future_exception: Any = cast(
     "Any", futures
 )._convert_future_exc  # concurrent.futures' CancelledError is another
+extract_stack: Any = format_helpers.extract_stack

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import selectors
-from asyncio import events
 from typing import TYPE_CHECKING, Any
 
 from compat._asyncio import SelectorEventLoop
+from compat._handles import Handle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,8 @@ class Watch:
             self.watcher.stop()
         else:
             self.queued = True
-            self.loop._enqueue(self)
+            self.loop._ready.append(self)
+            self.loop._wake_after_events()
 
     def _callback(self) -> None:
         handle = self.handle
@@ -118,9 +119,9 @@ class Descriptors(SelectorEventLoop):  # type: ignore[misc] # untyped
     _selector: NoSelector
     _ssock: Any
 
-    def _add(self, fd: int, direction: int, callback: Callable[..., Any], args: Any) -> events.Handle:
+    def _add(self, fd: int, direction: int, callback: Callable[..., Any], args: Any) -> Handle:
         self._check_closed()
-        handle = events.Handle(callback, args, self, None)
+        handle = Handle(callback, args, self, None)
         watches = self._selector.watches
         watch = watches.get((fd, direction))
         if watch is None:
@@ -137,13 +138,13 @@ class Descriptors(SelectorEventLoop):  # type: ignore[misc] # untyped
         watch.set(None)
         return True
 
-    def _add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> events.Handle:
+    def _add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> Handle:
         return self._add(number_of(fd), READ, callback, args)
 
     def _remove_reader(self, fd: Any) -> bool:
         return self._remove(number_of(fd), READ)
 
-    def _add_writer(self, fd: Any, callback: Callable[..., Any], *args: Any) -> events.Handle:
+    def _add_writer(self, fd: Any, callback: Callable[..., Any], *args: Any) -> Handle:
         return self._add(number_of(fd), WRITE, callback, args)
 
     def _remove_writer(self, fd: Any) -> bool:

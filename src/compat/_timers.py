@@ -1,8 +1,9 @@
-"""Timers: asyncio's own heap, and one timer of the hub for its earliest entry."""
+"""Timers: a heap, and one timer of the hub for its earliest entry."""
 
 from __future__ import annotations
 
 import heapq
+from itertools import count
 from typing import Any
 
 from compat._asyncio import MIN_CANCELLED_TIMER_HANDLES_FRACTION, MIN_SCHEDULED_TIMER_HANDLES
@@ -14,40 +15,54 @@ class Timers:
     A timer of the hub costs three times (libuv: sixty times) what an entry in a heap does, and most timers
     are cancelled before they fire, so one is enough; what fires too early because its entry was cancelled
     is armed again.
+
+    The entries are tuples, which compare in C; asyncio's heap holds the handles.
     """
 
     def __init__(self, loop: Any, hub_loop: Any) -> None:
         self.loop = loop
         self.hub_loop = hub_loop
+        self.heap: list[tuple[float, int, Any]] = []
         self.watcher: Any = None
         self.armed_for: float | None = None  # loop.time() at which the watcher fires
+        self._number = count().__next__  # of two that are due at the same time the older one comes first
+
+    def add(self, handle: Any) -> None:
+        """Keep *handle* until it is due."""
+        heapq.heappush(self.heap, (handle._when, self._number(), handle))
 
     def take_due(self, now: float) -> None:
         """Move the handles that are due at *now*, of `loop.time()`, into the ready queue."""
         loop = self.loop
-        scheduled: list[Any] = loop._scheduled
+        heap = self.heap
         cancelled = loop._timer_cancelled_count
         if (
             cancelled > MIN_SCHEDULED_TIMER_HANDLES
-            and cancelled / len(scheduled) > MIN_CANCELLED_TIMER_HANDLES_FRACTION
+            and cancelled / len(heap) > MIN_CANCELLED_TIMER_HANDLES_FRACTION
         ):
             self._forget_cancelled()
-        now += loop._clock_resolution
-        while scheduled and (scheduled[0]._cancelled or scheduled[0]._when < now):
-            handle: Any = heapq.heappop(scheduled)
-            handle._scheduled = False
+        end = now + loop._clock_resolution
+        ready = loop._ready
+        while heap:
+            when, _, handle = heap[0]
             if handle._cancelled:
                 loop._timer_cancelled_count -= 1
+            elif when < end:
+                ready.append(handle)
             else:
-                loop._ready.append(handle)
+                return
+            handle._scheduled = False
+            heapq.heappop(heap)
 
     def _forget_cancelled(self) -> None:
-        scheduled: list[Any] = self.loop._scheduled
-        for handle in scheduled:
-            if handle._cancelled:
-                handle._scheduled = False
-        scheduled[:] = [handle for handle in scheduled if handle._scheduled]
-        heapq.heapify(scheduled)
+        kept = []
+        for entry in self.heap:
+            if entry[2]._cancelled:
+                entry[2]._scheduled = False
+            else:
+                kept.append(entry)
+        self.heap[:] = kept
+        heapq.heapify(self.heap)
         self.loop._timer_cancelled_count = 0
 
     def arm(self, when: float) -> None:
@@ -71,4 +86,4 @@ class Timers:
 
     def _fired(self) -> None:
         self.disarm()
-        self.loop._schedule()
+        self.loop._wake_after_events()

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 BATCHES_S = 0.0002  # how long a runner goes on with what became ready meanwhile before the hub polls again
 PARKED_MAX = 32  # runners kept for the next hand-offs
+LAST = -2  # the priority of a watcher that is called when all others of an iteration have been
+TIMEOUT = 0x100  # an event that the hub's loop knows: it says nothing to whom it is fed
 VAIN_S = 0.01  # between two attempts of anyio to cancel a task that is blocked
 
 
@@ -59,11 +61,28 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
         self._failure: BaseException | None = None  # SystemExit or KeyboardInterrupt: run_forever raises it
         self._reporting = False
         self._again = self._hub_loop.timer(0)
+        self._after_events = self._hub_loop.timer(0, priority=LAST) if _can_feed(self._hub_loop) else None
+        self._feed: Any = getattr(self._after_events, "feed", None)
 
     def _enqueue(self, handle: Any) -> None:
         self._ready.append(handle)
         if not self._wake_pending:
             self._schedule()
+
+    def _wake_after_events(self) -> None:
+        """As `_schedule`; in the hub, from the callback of a watcher.
+
+        Where the hub can, in the same iteration, after the watchers whose events came with this one: then it
+        needn't poll in between.
+        """
+        if self._feed is None:
+            self._schedule()
+        elif self._running and not self._wake_pending:
+            if self._hub_loop.pendingcnt:
+                self._wake_pending = True
+                self._feed(TIMEOUT, self._wake)
+            else:
+                self._wake()
 
     def _schedule(self) -> None:
         """Have the hub call `_wake`.  In the hub's thread only."""
@@ -77,14 +96,17 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
             self._wake_pending = False
             return
         self._wake_pending = True
-        self._idle_runner().work_on(self._run_ready)
+        runner = self._primary
+        if runner is None or runner.busy:
+            runner = self._idle_runner()
+        runner.work_on(self._run_ready)
         self._plan()
 
     def _idle_runner(self) -> Runner:
         runner = self._primary
-        if runner is None or runner.busy:
-            runner = self._parked.pop() if self._parked else Runner(self._hub, self._thread)
-        return runner
+        if runner is not None and not runner.busy:
+            return runner
+        return self._parked.pop() if self._parked else Runner(self._hub, self._thread)
 
     def _plan(self) -> None:
         """See to the next turn, if one is due."""
@@ -100,8 +122,8 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
                 # Not run_callback: the hub runs fifty of those before it looks at descriptors again.
                 self._wake_pending = True
                 self._again.start(self._wake)
-        elif self._scheduled:
-            self._timers.arm(self._scheduled[0]._when)
+        elif timers := self._timers.heap:
+            self._timers.arm(timers[0][0])
 
     def _end_run(self) -> None:
         raise NotImplementedError
@@ -144,18 +166,22 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
     def _run_batches(self, runner: Runner) -> bool:  # noqa: C901 (one loop, and the hot one: calls cost)
         """Run what is ready, and what becomes ready by that for a moment; True if a callback was blocked."""
         ready = self._ready
+        timers = self._timers.heap
+        context = None  # the runner's
         blocked = self.hand_offs + self.holds
         began = now = self.time()
         self._cancelled_in_vain = False
         while True:
-            if self._scheduled:
+            if timers:
                 self._timers.take_due(now)
             for _ in range(len(ready)):
                 handle: Any = ready.popleft()
                 if handle._cancelled:
                     continue
-                # What Context.run() does, but two suspended steps may share a context.
-                set_context(runner, handle._context)
+                if context is not handle._context:
+                    # What Context.run() does, but two suspended steps may share a context.
+                    context = handle._context
+                    set_context(runner, context)
                 try:
                     if self._debug:
                         _debug.run_timed(self, runner, handle)
@@ -178,7 +204,7 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
                 now - began >= BATCHES_S
                 or self._stopping
                 or self._cancelled_in_vain
-                or not (ready or (self._scheduled and self._scheduled[0]._when <= now))
+                or not (ready or (timers and timers[0][0] <= now))
             ):
                 return False
 
@@ -273,3 +299,8 @@ def _is_retry(handle: Any) -> bool:
     return getattr(callback, "__name__", "") == "_deliver_cancellation" and callback.__module__.startswith(
         "anyio."
     )
+
+
+def _can_feed(hub_loop: Any) -> bool:
+    """Whether events may be fed to a watcher: libuv has no such thing, and gevent's cffi libev loses them."""
+    return type(hub_loop).__module__ == "gevent.libev.corecext"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from asyncio import events
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -15,11 +14,13 @@ from compat._asyncio import get_running_loop
 from compat._children import Children
 from compat._descriptors import Descriptors, NoSelector
 from compat._hand_off import HandOff, let_hub_know
+from compat._handles import Handle, TimerHandle
 from compat._runner import Runner, dismiss
 from compat._signals import Signals
 from compat._task import HubTask
 from compat._threads import Threads
 from compat._timers import Timers
+from compat._transports import Transports
 from compat._turns import Turns
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _get_ident = monkey.get_original("threading", "get_ident")  # in a patched process the other is a greenlet's
 
 
-class HubEventLoop(Turns, Descriptors, Signals, Threads, Children):
+class HubEventLoop(Turns, Descriptors, Transports, Signals, Threads, Children):
     """An asyncio event loop in the hub of the thread that made it.
 
     Callbacks run in runner greenlets.  A task's step that calls something that blocks in gevent suspends that
@@ -69,16 +70,14 @@ class HubEventLoop(Turns, Descriptors, Signals, Threads, Children):
             self._check_closed()
             self._check_thread()
             self._check_callback(callback, "call_soon")
-        handle: Any = events.Handle(callback, args, self, context)
-        if handle._source_traceback:
-            del handle._source_traceback[-1]
-        self._enqueue(handle)
+        handle = Handle(callback, args, self, context)
+        self._ready.append(handle)
+        if not self._wake_pending:
+            self._schedule()
         return handle
 
     def _call_soon(self, callback: Callable[..., Any], args: Any, context: Context | None) -> Any:
-        handle: Any = events.Handle(callback, args, self, context)
-        if handle._source_traceback:
-            del handle._source_traceback[-1]
+        handle = Handle(callback, args, self, context)
         self._enqueue(handle)
         return handle
 
@@ -89,22 +88,41 @@ class HubEventLoop(Turns, Descriptors, Signals, Threads, Children):
         self._check_closed()
         if self._debug:
             self._check_callback(callback, "call_soon_threadsafe")
-        handle: Any = events.Handle(callback, args, self, context)
-        if handle._source_traceback:
-            del handle._source_traceback[-1]
+        handle = Handle(callback, args, self, context)
         self._ready.append(handle)
         self._write_to_self()
         return handle
+
+    def call_later(
+        self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> Any:
+        """As asyncio's.  Switches: no."""
+        if delay is None:
+            raise TypeError("delay must not be None")
+        if self._closed or self._debug:
+            self._check_closed()
+            self._check_thread()
+            self._check_callback(callback, "call_later")
+        timer = TimerHandle(self.time() + delay, callback, args, self, context)
+        self._timers.add(timer)
+        if self._running and not self._wake_pending:
+            self._timers.arm(timer._when)
+        return timer
 
     def call_at(
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> Any:
         """As asyncio's.  Switches: no."""
-        timer: Any = super().call_at(when, callback, *args, context=context)
-        if timer._source_traceback:
-            del timer._source_traceback[-1]
+        if when is None:
+            raise TypeError("when cannot be None")
+        if self._closed or self._debug:
+            self._check_closed()
+            self._check_thread()
+            self._check_callback(callback, "call_at")
+        timer = TimerHandle(when, callback, args, self, context)
+        self._timers.add(timer)
         if self._running and not self._wake_pending:
-            self._timers.arm(self._scheduled[0]._when)
+            self._timers.arm(when)
         return timer
 
     def _add_callback(self, handle: Any) -> None:
@@ -214,6 +232,8 @@ class HubEventLoop(Turns, Descriptors, Signals, Threads, Children):
         if loops.attached is self:
             loops.attached = None
         self._again.stop()
+        if self._after_events is not None:
+            self._after_events.stop()
         self._timers.disarm()
         if self._wake_callback is not None:
             self._wake_callback.stop()
@@ -258,9 +278,11 @@ class HubEventLoop(Turns, Descriptors, Signals, Threads, Children):
         if self._closed:
             return
         super().close()
-        for watcher in (self._again, self._awake):
-            watcher.stop()
-            watcher.close()
+        self._timers.heap.clear()
+        for watcher in (self._again, self._awake, self._after_events):
+            if watcher is not None:
+                watcher.stop()
+                watcher.close()
         for tell in tuple(self._waiters):
             tell()
         greenlets = [*self._parked, self._primary, self._relay_greenlet]

@@ -12,7 +12,7 @@ import time
 
 import anyio
 import pytest
-from anyio.streams.text import TextReceiveStream
+from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.tls import TLSListener, TLSStream
 
 from certificates import client_context, server_context
@@ -190,9 +190,9 @@ async def test_a_signal_receiver():
     async with await anyio.open_process(
         [sys.executable, "-c", program], env=environment(), stderr=None
     ) as child:
-        lines = TextReceiveStream(child.stdout)
-        assert await lines.receive() == "ready\n"
+        said = BufferedByteReceiveStream(child.stdout)
+        assert await said.receive_until(b"\n", 100) == b"ready"
         for number in (signal.SIGUSR1, signal.SIGTERM):
             os.kill(child.pid, number)
-            assert await lines.receive() == f"{number.name}\n"
+            assert await said.receive_until(b"\n", 100) == number.name.encode()
         assert await child.wait() == 0
