@@ -258,6 +258,23 @@ def test_steps_know_their_thread():
     assert run(main()) is threading.current_thread()
 
 
+def test_a_closed_loop_leaves_no_thread_behind():
+    """`threading.active_count()` would grow until the next collection, with each loop whose task failed."""
+
+    async def fail():
+        raise ZeroDivisionError
+
+    before = threading.active_count()
+    gc.disable()
+    try:
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                run(fail(), _debug=True)
+        assert threading.active_count() == before
+    finally:
+        gc.enable()
+
+
 def test_thread_locals_last_from_step_to_step_of_the_first_runner():
     """Finding 9."""
     local = threading.local()

@@ -36,6 +36,7 @@ def run_timed(loop: Turns, runner: Runner, handle: Any) -> None:
         if took >= loop.slow_callback_duration:
             loop.slow_callbacks += 1
             logger.warning("Executing %s took %.3f seconds", format_handle(handle), took)
+        handle = None  # an exception of the step holds this frame, and the handle may lead to the exception
 
 
 class Blocked:

@@ -24,7 +24,7 @@ class Watch:
     stops the watcher until the callback is through; usually there is none, and nothing has to be stopped.
     """
 
-    __slots__ = ("_context", "_source_traceback", "handle", "idle", "loop", "queued", "watcher")
+    __slots__ = ("_context", "_source_traceback", "fileobj", "handle", "idle", "loop", "queued", "watcher")
 
     _args = ()
     _cancelled = False
@@ -33,18 +33,20 @@ class Watch:
         self.loop = loop
         self.watcher: Any = loop._hub_loop.io(fd, direction)
         self.handle: Any = None  # None: nobody wants to know
+        self.fileobj: Any = None  # while there is a handle: what the descriptor was given as
         self.queued = False  # in the ready queue, running, or suspended
         self.idle = True  # the watcher is stopped
         self._context: Any = None
         self._source_traceback: Any = None
 
-    def set(self, handle: Any) -> None:
+    def set(self, handle: Any, fileobj: Any = None) -> None:
         """Run *handle* from now on; None: stop watching.  The former one is cancelled."""
         if self.handle is not None:
             self.handle.cancel()
             # Replaced or removed, its descriptor may be another one by now: the poller must be told anew.
             self._stop()
         self.handle = handle
+        self.fileobj = fileobj
         if handle is not None:
             self._context = handle._context
             self._source_traceback = handle._source_traceback
@@ -78,6 +80,7 @@ class Watch:
             if handle is not None:
                 handle._callback(*handle._args)
         finally:
+            handle = None  # as in `_debug.run_timed`
             self.queued = False
             if self.idle and self.handle is not None:
                 self._start()
@@ -98,11 +101,24 @@ class NoSelector:
 
     def get_key(self, fileobj: Any) -> selectors.SelectorKey:
         """The events watched for a descriptor; KeyError when there are none."""
-        fd = number_of(fileobj)
+        fd = self.number_of(fileobj)
         mask = sum(d for d in (READ, WRITE) if (w := self.watches.get((fd, d))) is not None and w.handle)
         if not mask:
             raise KeyError(fd)
         return selectors.SelectorKey(fileobj, fd, mask, None)
+
+    def number_of(self, fileobj: Any) -> int:
+        """The number of a descriptor; of an object that has been closed: the one that is watched for it.
+
+        Anyio closes its UNIX sockets before it removes their readers and writers.  Raises: ValueError.
+        """
+        try:
+            return number_of(fileobj)
+        except ValueError:
+            for (fd, _), watch in self.watches.items():
+                if watch.fileobj is fileobj:
+                    return fd
+            raise
 
     def close(self) -> None:
         for watch in self.watches.values():
@@ -119,36 +135,37 @@ class Descriptors(SelectorEventLoop):  # type: ignore[misc] # untyped
     _selector: NoSelector
     _ssock: Any
 
-    def _add(self, fd: int, direction: int, callback: Callable[..., Any], args: Any) -> Handle:
+    def _add(self, fileobj: Any, direction: int, callback: Callable[..., Any], args: Any) -> Handle:
         self._check_closed()
+        fd = number_of(fileobj)
         handle = Handle(callback, args, self, None)
         watches = self._selector.watches
         watch = watches.get((fd, direction))
         if watch is None:
             watch = watches[fd, direction] = Watch(self, fd, direction)
-        watch.set(handle)
+        watch.set(handle, fileobj)
         return handle
 
-    def _remove(self, fd: int, direction: int) -> bool:
+    def _remove(self, fileobj: Any, direction: int) -> bool:
         if self.is_closed():
             return False
-        watch = self._selector.watches.get((fd, direction))
+        watch = self._selector.watches.get((self._selector.number_of(fileobj), direction))
         if watch is None or watch.handle is None:
             return False
         watch.set(None)
         return True
 
     def _add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> Handle:
-        return self._add(number_of(fd), READ, callback, args)
+        return self._add(fd, READ, callback, args)
 
     def _remove_reader(self, fd: Any) -> bool:
-        return self._remove(number_of(fd), READ)
+        return self._remove(fd, READ)
 
     def _add_writer(self, fd: Any, callback: Callable[..., Any], *args: Any) -> Handle:
-        return self._add(number_of(fd), WRITE, callback, args)
+        return self._add(fd, WRITE, callback, args)
 
     def _remove_writer(self, fd: Any) -> bool:
-        return self._remove(number_of(fd), WRITE)
+        return self._remove(fd, WRITE)
 
 
 def number_of(fd: Any) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import greenlet
@@ -49,18 +48,23 @@ class Runner(greenlet.greenlet):
         )
         self.interrupted: list[tuple[HubTask, Interrupted]] = []  # tasks whose step, here, was blocked
         self.elsewhere_s = 0.0  # in debug mode: how long this callback was blocked while the loop went on
-        if thread is not None:
-            _register(self, thread)
+        self.thread = thread  # whose hub it is, for `threading.current_thread()`
 
     def run(self, work: Work) -> None:
-        while True:
-            back = work(self)
-            del work
-            if back is None:
-                return
-            set_context(self, None)
-            self.busy = False
-            work = _switch(back)  # not the hub's own switch(): parking is no blocking
+        threads = _threads()
+        if self.thread is not None:
+            threads[get_ident()] = self.thread
+        try:
+            while True:
+                back = work(self)
+                del work
+                if back is None:
+                    return
+                set_context(self, None)
+                self.busy = False
+                work = _switch(back)  # not the hub's own switch(): parking is no blocking
+        finally:  # dismissed, too; not when it is collected: the traceback of a step may hold it for long
+            threads.pop(get_ident(), None)
 
     def work_on(self, work: Work) -> Any:
         """Start *work*; returns when the runner parks, or, called in the hub, blocks."""
@@ -144,10 +148,7 @@ def dismiss(parked: greenlet.greenlet) -> None:
         _throw(parked)
 
 
-def _register(runner: Runner, thread: threading.Thread) -> None:
-    """`threading.current_thread()` in a step: the thread that runs the loop, not a new `Dummy-17`."""
-    if monkey.is_module_patched("threading"):
-        threads: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined] # where it looks
-        ident = get_ident(runner)
-        threads[ident] = thread
-        weakref.finalize(runner, threads.pop, ident, None).atexit = False
+def _threads() -> dict[int, threading.Thread]:
+    """Where a patched `threading` finds the present greenlet's thread; else it would make a `Dummy-17`."""
+    patched = monkey.is_module_patched("threading")
+    return threading._active if patched else {}  # type: ignore[attr-defined] # where it looks

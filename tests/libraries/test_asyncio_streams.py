@@ -255,3 +255,18 @@ async def test_a_reader_is_cancelled_and_the_connection_lives():
             async with asyncio.timeout(0.01):
                 await reader.readline()
         assert await round_trip(reader, writer) == MEGABYTE
+
+
+@pytest.mark.parametrize("direction", ["reader", "writer"])
+@on_hub
+async def test_a_closed_socket_can_still_be_removed(direction):
+    """Anyio closes its UNIX sockets first; the descriptor may be another one's by then."""
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    with theirs:
+        getattr(loop, f"add_{direction}")(ours, pytest.fail, "called for a closed socket")
+        ours.close()
+        assert getattr(loop, f"remove_{direction}")(ours)
+        with pytest.raises(ValueError, match="file descriptor"):
+            getattr(loop, f"remove_{direction}")(ours)
+        await asyncio.sleep(0.01)
