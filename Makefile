@@ -4,7 +4,7 @@
 # make check        ruff and mypy
 # make docs         write the generated pages
 # make bench        ours and its peers, side by side, as ratios    (ARGS='http --rounds 5')
-# make bench-loop   our event loop and its peers, likewise       (ARGS='--only sleep0 --rounds 3')
+# make bench-loop   our event loop and its peers, likewise         (ARGS='--only sleep0 --rounds 3')
 # make clean        remove what the others made
 #
 # PYTHON=python3.12 chooses the interpreter; each minor version has a virtual environment of its own.
@@ -28,7 +28,7 @@ test: system-test $(VENV)/installed-test
 	$(BIN)/pytest-gevent $(ARGS)
 
 conformance: system-test $(VENV)/installed-test
-	$(BIN)/pytest-gevent tests/conformance $(ARGS)
+	$(if $(GEVENT_LOOP),GEVENT_LOOP=$(GEVENT_LOOP)) $(BIN)/pytest-gevent tests/conformance $(ARGS)
 
 check: system-serve $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -51,7 +51,7 @@ def test_a_blocking_call_suspends_its_task_alone():
 
 
 def test_other_greenlets_see_no_running_loop():
-    """So each of them may run a loop of its own."""
+    """Finding 5: so each of them may run a loop of its own."""
 
     async def own():
         await asyncio.sleep(0.001)
@@ -61,6 +61,60 @@ def test_other_greenlets_see_no_running_loop():
         return await compat.result_of(gevent.spawn(asyncio.run, own()))
 
     assert run(main()) == 1
+
+
+@pytest.mark.parametrize("other", [asyncio.SelectorEventLoop, new_event_loop])
+def test_two_loops_interleave_and_each_step_knows_its_own(other):
+    """Finding 5, with asyncio's own loop, whose selector is patched, in a greenlet beside ours."""
+
+    async def blocks(times):
+        loop, me = asyncio.get_running_loop(), asyncio.current_task()
+        for _ in range(times):
+            gevent.sleep(0)
+            assert (asyncio.get_running_loop(), asyncio.current_task()) == (loop, me)
+            await asyncio.sleep(0)
+            assert (asyncio.get_running_loop(), asyncio.current_task()) == (loop, me)
+        return type(loop)
+
+    def in_greenlet():
+        with asyncio.Runner(loop_factory=other) as runner:
+            return runner.run(blocks(50))
+
+    async def main():
+        beside = [gevent.spawn(in_greenlet) for _ in range(3)]
+        await asyncio.gather(*[blocks(50) for _ in range(3)])
+        return [await compat.result_of(greenlet) for greenlet in beside]
+
+    expected = compat.HubEventLoop if other is new_event_loop else other
+    assert run(main()) == [expected] * 3
+
+
+def test_a_million_hand_offs():
+    """Nothing piles up: neither runners nor memory."""
+
+    async def hands_off(times):
+        for _ in range(times):
+            gevent.sleep(0)
+
+    def runners():
+        return sum(isinstance(o, compat._runner.Runner) for o in gc.get_objects())
+
+    async def main(times):
+        await asyncio.gather(*[hands_off(times) for _ in range(20)])
+        return asyncio.get_running_loop().hand_offs
+
+    assert run(main(1000)) == 20_000  # as much memory as it takes
+    gc.collect()
+    before, resident = runners(), resident_bytes()
+    assert run(main(50_000)) == 1_000_000
+    gc.collect()
+    assert runners() <= before
+    assert resident_bytes() - resident < 4 << 20
+
+
+def resident_bytes():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.parametrize("scope", ["timeout", "TaskGroup"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from gevent import monkey
 from gevent import subprocess as gevent_subprocess
 
 from compat._asyncio import SelectorEventLoop, UnixSubprocessTransport, logger
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from gevent.hub import Hub
 
 _GeventPopen: Any = gevent_subprocess.Popen
+_close = monkey.get_original("os", "close")  # gevent's is put off until after the next poll
 UNKNOWN_STATUS = 255  # what asyncio reports when somebody else has reaped the child
 REAPED_S = 1.0  # gevent knows of an ended child within a turn, unless somebody else's waitpid(-1) took it
 
@@ -103,7 +105,7 @@ class Children(SelectorEventLoop):  # type: ignore[misc] # untyped
 
         def ended() -> None:
             self.remove_reader(descriptor)
-            os.close(descriptor)
+            _close(descriptor)
             callback()
 
         self.add_reader(descriptor, ended)
