@@ -337,6 +337,35 @@ print(asyncio.Runner(loop_factory=compat.new_event_loop).run(main()))
     assert (done.stdout, done.stderr) == ("(b'through', 0)\n", "")
 
 
+def test_a_loop_that_a_thread_runs_already():
+    """In a process whose threads are greenlets, one that blocked before the hub knew of loops."""
+    script = """
+from gevent import monkey; monkey.patch_all()
+import asyncio, threading, gevent
+
+async def beats():
+    me = asyncio.get_running_loop()
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+        assert asyncio.get_running_loop() is me
+        gevent.sleep(0)
+        assert asyncio.get_running_loop() is me
+    print("beaten")
+
+thread = threading.Thread(target=lambda: asyncio.run(beats()))
+thread.start()
+gevent.sleep(0.005)
+import compat
+print(compat.wait(asyncio.sleep(0.001, "waited")))
+thread.join()
+print(compat.wait(asyncio.sleep(0.001, "again")))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.stdout, done.stderr) == ("waited\nbeaten\nagain\n", "")
+
+
 def test_a_bare_asyncio_run_uses_the_loop_once_installed():
     script = """
 import asyncio, compat

@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import enum
 import sys
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from gevent import monkey
 from gevent.hub import Hub
 
 from compat._asyncio import enter_task, get_running_loop, leave_task, set_running_loop
+from compat._handles import Handle
 from compat.errors import BlockingCall
 
 if TYPE_CHECKING:
@@ -63,6 +66,21 @@ def let_hub_know(hub: Any) -> None:
         # A live hub cannot be replaced: watchers and greenlets hold on to it.
         hub.__class__ = LoopHub if kind is Hub else type(kind.__name__, (LoopHub, kind), {})
         hub.event_loops = Loops()
+        _put_aside_earlier()
+
+
+def _put_aside_earlier() -> None:
+    """A loop that isn't ours may have blocked another greenlet before the hub knew: it seems to run here.
+
+    A thread that runs a loop, in a process whose threads are greenlets, say.
+    """
+    loop: Any = get_running_loop()
+    if not isinstance(loop, asyncio.BaseEventLoop) or not monkey.is_module_patched("threading"):
+        return
+    if loop._thread_id != threading.get_ident():
+        set_running_loop(None)
+        # What it does first when it goes on: from then on the hub sees it block.
+        loop._ready.appendleft(Handle(set_running_loop, (loop,), loop, None))
 
 
 def _suspend_other(loop: asyncio.AbstractEventLoop, hub: Hub) -> Any:

@@ -181,6 +181,19 @@ def test_options_of_the_interpreter_do_not_bring_the_other_server_back(start, en
     assert server.stop() == 0
 
 
+def test_a_coroutine_function_behind_baseplateify_processor(start, environment):
+    """The span, the metrics and the context are those of a method that returns."""
+    server = start("thrift_service:make_async_processor", "factory = baseplate.server.thrift", "foo = 3")
+    address = server.wait_until_ready()
+    assert is_healthy(address, IsHealthyProbe.READINESS)
+    server.wait_until_logged("span of trace 1234 finished: None")
+    steps = [message for message in server.messages if "1234" in message and "finished" not in message]
+    assert [re.search("started|in the coroutine", step).group() for step in steps] == [
+        "started",
+        "in the coroutine",
+    ]
+
+
 @pytest.mark.parametrize("shared_metrics", [False, True], ids=["alone", "shared metrics"])
 def test_a_thrift_service(start, environment, tmp_path, shared_metrics):
     """baseplateify_processor, configure_observers, and an is_healthy that reads SERVER_STATE."""

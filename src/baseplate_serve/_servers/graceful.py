@@ -16,6 +16,8 @@ from baseplate_serve._sockets.leave import HANDSHAKE_S, refuse_handshakes
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from baseplate_serve._servers.coroutines import Coroutines
+
 log = logging.getLogger("baseplate_serve")
 
 # How long what is cut off may take in its `finally` clauses before the process leaves without it.
@@ -38,6 +40,7 @@ class GracefulServer(StreamServer):
     ) -> None:
         self.connections = Connections()
         self.abandoned = 0  # requests cut off, ever
+        self.coroutines: Coroutines | None = None  # set where the application has some
         self._own_listener = isinstance(listener, OwnListener)
         no_delay(listener)
         self._greenlets = Pool(max_concurrency)  # one for each connection
@@ -63,6 +66,8 @@ class GracefulServer(StreamServer):
         finally:
             self.close()
             self._cut_off()
+            if self.coroutines is not None:
+                self.coroutines.stop(CLEAN_UP_S)
 
     def _leave_listener(self) -> None:
         if self.closed:

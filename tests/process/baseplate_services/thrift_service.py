@@ -1,5 +1,6 @@
 """A Thrift service as a user of Baseplate writes it: nothing here knows of us."""
 
+import asyncio
 import logging
 
 from baseplate import Baseplate, BaseplateObserver, ServerSpanObserver
@@ -23,6 +24,13 @@ class Handler:
         return True
 
 
+class AsyncHandler(Handler):
+    async def is_healthy(self, context, request):
+        await asyncio.sleep(0.01)
+        logger.info("in the coroutine: %s", context.span.trace_id)
+        return super().is_healthy(context, request)
+
+
 class SpanRecorder(ServerSpanObserver):
     def __init__(self, span):
         self.span = span
@@ -39,11 +47,15 @@ class Recorder(BaseplateObserver):
         server_span.register(SpanRecorder(server_span))
 
 
-def make_processor(app_config):
+def make_processor(app_config, handler_class=Handler):
     config.parse_config(app_config, {"foo": config.Integer})
     baseplate = Baseplate(app_config)
     baseplate.configure_observers()
     baseplate.register(LoggingBaseplateObserver())
     baseplate.register(Recorder())
-    processor = BaseplateServiceV2.Processor(Handler())
+    processor = BaseplateServiceV2.Processor(handler_class())
     return baseplateify_processor(processor, logger, baseplate)
+
+
+def make_async_processor(app_config):
+    return make_processor(app_config, AsyncHandler)
