@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import logging
 
 _base = cast("Any", base_events)
+BaseEventLoop: Any = base_events.BaseEventLoop
 SelectorEventLoop: Any = asyncio.SelectorEventLoop
 UnixSubprocessTransport: Any = getattr(unix_events, "_UnixSubprocessTransport")  # noqa: B009 (typeshed)
 

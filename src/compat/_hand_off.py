@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gevent import monkey
 from gevent.hub import Hub
 
-from compat._asyncio import enter_task, get_running_loop, leave_task, set_running_loop
+from compat._asyncio import BaseEventLoop, enter_task, get_running_loop, leave_task, set_running_loop
 from compat._handles import Handle
 from compat.errors import BlockingCall
 
@@ -75,7 +75,7 @@ def _put_aside_earlier() -> None:
     A thread that runs a loop, in a process whose threads are greenlets, say.
     """
     loop: Any = get_running_loop()
-    if not isinstance(loop, asyncio.BaseEventLoop) or not monkey.is_module_patched("threading"):
+    if not isinstance(loop, BaseEventLoop) or not monkey.is_module_patched("threading"):
         return
     if loop._thread_id != threading.get_ident():
         set_running_loop(None)

@@ -25,8 +25,8 @@ class Coroutines:
     def stop(self, timeout_s: float) -> None:
         """Cancel every task, let all clean up for *timeout_s* seconds at most, close the loop.
 
-        Logs the tasks that don't end, and those that ended with an error nobody asked for.  A second call does
-        nothing, unless there were some.  Switches: yes.
+        Logs the tasks that don't end, and those that ended with an error nobody asked for.  A second call
+        does nothing, unless there were some.  Switches: yes.
         """
         if self.loop.is_closed():
             return
