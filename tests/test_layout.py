@@ -15,7 +15,7 @@ PACKAGE = ROOT / "src" / "baseplate_serve"
 # From the ground up: a module may import from floors below its own, and from its own package.
 FLOORS = [
     ["errors", "config", "_lifecycle.phase"],
-    ["state", "health"],
+    ["state", "health", "asgi"],
     ["_settings", "_sockets", "_logs"],
     ["_metrics", "_lifecycle"],
     ["_servers"],

@@ -64,7 +64,7 @@ class AsyncHandler(Handler):
         try:
             if name == "hub":
                 self.release.wait()
-            while not self.release.is_set():  # noqa: ASYNC110 (an Event of gevent's)
+            while not self.release.is_set():
                 await asyncio.sleep(0.001)
             return f"late, {name}"
         finally:

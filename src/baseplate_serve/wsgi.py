@@ -1,4 +1,4 @@
-"""``factory = baseplate_serve.wsgi``: gevent's pywsgi server for WSGI applications."""
+"""``factory = baseplate_serve.wsgi``: gevent's pywsgi server, for WSGI and ASGI applications."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from baseplate_serve._drop_in import observers
 from baseplate_serve._servers.http.server import HttpServer
 from baseplate_serve._settings.objects import NameFault, load_object
 from baseplate_serve._settings.options import parse_settings
+from baseplate_serve.asgi import Mount, is_asgi
 from baseplate_serve.errors import ApplicationError, FileError
 
 if TYPE_CHECKING:
@@ -19,15 +20,25 @@ __all__ = ["make_server"]
 
 
 def make_server(server_config: Mapping[str, str], listener: Any, app: Any) -> HttpServer:
-    """A server for the WSGI callable *app* on the listening socket *listener*; not started.
+    """A server for *app* on the listening socket *listener*; not started.
 
+    *app* is a WSGI callable, an ASGI 3 application, or a `baseplate_serve.asgi.Mount` of both.
     *server_config* is the file's server section.  Raises `UsageError` for a wrong option,
-    `ApplicationError` for what is no WSGI callable or a handler that fails to import.
+    `ApplicationError` for what is neither or a handler that fails to import.
     """
     settings = parse_settings(server_config)
-    if not callable(app):
-        raise ApplicationError(f"the wsgi server needs a WSGI callable, the factory returned {app!r}")
-    server = HttpServer(listener, app, settings, handler_class(settings.handler))
+    handler = handler_class(settings.handler)
+    server: HttpServer
+    if isinstance(app, Mount) or is_asgi(app):
+        from baseplate_serve._servers.asgi.server import AsgiServer  # noqa: PLC0415 (imports asyncio)
+
+        server = AsgiServer(listener, app, settings, handler)
+    elif callable(app):
+        server = HttpServer(listener, app, settings, handler)
+    else:
+        raise ApplicationError(
+            f"the wsgi server needs a WSGI or an ASGI application, the factory returned {app!r}"
+        )
     observers.start_runtime_monitor(server_config, app, server.pool)
     return server
 

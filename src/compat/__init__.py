@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from compat._hand_off import HandOff, no_handoff
-from compat.bridge import async_to_sync, attached_loop, result_of, run_in_native_thread, sync_to_async, wait
+from compat.bridge import (
+    async_to_sync,
+    attached_loop,
+    result_of,
+    run_in_native_thread,
+    start,
+    sync_to_async,
+    wait,
+)
 from compat.errors import BlockingCall, CompatError, WouldDeadlock
 from compat.loop import HubEventLoop, new_event_loop
 from compat.policy import install
@@ -24,6 +32,7 @@ __all__ = [
     "no_handoff",
     "result_of",
     "run_in_native_thread",
+    "start",
     "sync_to_async",
     "wait",
 ]

@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-__all__ = ["async_to_sync", "attached_loop", "result_of", "run_in_native_thread", "sync_to_async", "wait"]
+__all__ = [
+    "async_to_sync",
+    "attached_loop",
+    "result_of",
+    "run_in_native_thread",
+    "start",
+    "sync_to_async",
+    "wait",
+]
 
 
 def attached_loop() -> HubEventLoop:
@@ -71,7 +79,7 @@ def wait(awaitable: Awaitable[R], timeout: float | None = None, *, loop: HubEven
     if not inspect.iscoroutine(awaitable) or loop._task_factory is not None or loop._held:
         task = asyncio.ensure_future(awaitable, loop=loop)
     else:
-        task = _start(loop, awaitable, inside, step)
+        task = _start(loop, awaitable, inside, step, _own_context())
     if not task.done():
         _block(loop, task, timeout, inside, step)
     return task.result()
@@ -115,12 +123,40 @@ def _check(loop: HubEventLoop, inside: Any) -> asyncio.Task[Any] | None:
     return step
 
 
-def _start(loop: HubEventLoop, coro: Any, inside: Any, step: asyncio.Task[Any] | None) -> asyncio.Task[Any]:
-    """A task for *coro*, which has run up to its first suspension."""
-    context = greenlet.getcurrent().gr_context
+def start(
+    coro: Coroutine[Any, Any, R],
+    *,
+    context: contextvars.Context | None = None,
+    loop: HubEventLoop | None = None,
+) -> asyncio.Task[R]:
+    """In a greenlet, a task for a coroutine that has run up to its first suspension, or to its end.
+
+    As `create_task`, but for the turn of the loop; *context* defaults to a copy of the caller's variables,
+    and *loop* is found as in `wait`.  In the first step, too, a call that blocks in gevent suspends the task
+    only.  Nobody waits for the task: killing the greenlet doesn't cancel it.
+
+    Raises as `wait` does.  Switches: to the task and back, past the hub.
+    """
+    inside: Any = get_running_loop()
+    if loop is None:
+        loop = _loop_for(coro, inside)
+    try:
+        step = _check(loop, inside)
+    except RuntimeError:
+        coro.close()
+        raise
     if context is None:
         context = contextvars.copy_context()
-        greenlet.getcurrent().gr_context = context
+    if loop._task_factory is not None or loop._held:
+        task: asyncio.Task[R] = loop.create_task(coro, context=context)
+        return task
+    return _start(loop, coro, inside, step, context)
+
+
+def _start(
+    loop: HubEventLoop, coro: Any, inside: Any, step: asyncio.Task[Any] | None, context: contextvars.Context
+) -> asyncio.Task[Any]:
+    """A task for *coro*, which has run up to its first suspension."""
     if inside is None:
         return loop._run_first_step(coro, context)
     active = getattr(inside, "_active", None)
@@ -134,6 +170,15 @@ def _start(loop: HubEventLoop, coro: Any, inside: Any, step: asyncio.Task[Any] |
         set_running_loop(inside)
         if step is not None:
             enter_task(inside, step)
+
+
+def _own_context() -> contextvars.Context:
+    """The calling greenlet's context variables, not a copy."""
+    greenlet_ = greenlet.getcurrent()
+    context = greenlet_.gr_context
+    if context is None:
+        context = greenlet_.gr_context = contextvars.copy_context()
+    return context
 
 
 def _block(

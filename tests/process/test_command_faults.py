@@ -213,7 +213,7 @@ def test_an_application_may_end_the_process_itself(tmp_path):
 
 WRONG_APPLICATIONS = {
     "thrift": ("factory = baseplate_serve.thrift", "the thrift server needs a TProcessor"),
-    "wsgi": ("factory = baseplate_serve.wsgi", "the wsgi server needs a WSGI callable"),
+    "wsgi": ("factory = baseplate_serve.wsgi", "the wsgi server needs a WSGI or an ASGI application"),
 }
 
 

@@ -36,7 +36,7 @@ class InFlight:
 class Connection:
     """One client's connection.  Idle while `began_at` is None."""
 
-    __slots__ = ("began_at", "describe", "leaving", "opened_at", "peer", "sock")
+    __slots__ = ("began_at", "describe", "hang_up", "leaving", "opened_at", "peer", "sock")
 
     def __init__(self, sock: Any, address: Any, describe: Callable[[], str]) -> None:
         self.sock = sock
@@ -45,6 +45,7 @@ class Connection:
         self.opened_at = monotonic()
         self.began_at: float | None = None  # when the request in flight began
         self.leaving = False  # serve what has arrived, then close
+        self.hang_up: Callable[[], None] | None = None  # says good-bye where a request may go on for hours
 
     def began(self) -> None:
         """A request has begun: its first bytes have arrived."""
@@ -63,7 +64,9 @@ class Connection:
         and answered, and only then comes the end of the stream.  Switches: no.
         """
         self.leaving = True
-        if self.began_at is None:
+        if self.hang_up is not None:
+            self.hang_up()
+        elif self.began_at is None:
             shut(self.sock, socket.SHUT_RD)
 
 

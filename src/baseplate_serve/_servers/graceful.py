@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -40,6 +41,7 @@ class GracefulServer(StreamServer):
     ) -> None:
         self.connections = Connections()
         self.abandoned = 0  # requests cut off, ever
+        self.deadline = 0.0  # of the stop, by the monotonic clock
         self.coroutines: Coroutines | None = None  # set where the application has some
         self._own_listener = isinstance(listener, OwnListener)
         no_delay(listener)
@@ -57,12 +59,14 @@ class GracefulServer(StreamServer):
         *timeout* defaults to the ``stop_timeout`` option.  Killing the greenlet that is in here skips
         the wait.  Switches: yes, requests in flight run meanwhile.
         """
+        timeout = self.stop_timeout if timeout is None else timeout
+        self.deadline = monotonic() + timeout
         try:
             self._leave_listener()
             if self.connections.any_newer_than(HANDSHAKE_S):
                 gevent.sleep(HANDSHAKE_S)  # the first request of one that was just accepted is under way
             self.connections.leave()
-            self.connections.none_left.wait(self.stop_timeout if timeout is None else timeout)
+            self.connections.none_left.wait(max(0.0, self.deadline - monotonic()))
         finally:
             self.close()
             self._cut_off()

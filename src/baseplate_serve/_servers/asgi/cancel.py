@@ -1,0 +1,38 @@
+"""Cancelling a request's task, as anyio's scopes would have it: not in the middle of what is shielded."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+
+AGAIN_S = 0.01
+
+
+def cancel_unshielded(task: asyncio.Task[Any]) -> None:
+    """Cancel *task* once; while it is in a shielded scope of anyio's, as soon as it has left that.
+
+    Once, as asyncio does it: clean-up may await.  anyio's own scopes would cancel each of its awaits.
+    Switches: no.
+    """
+    if task.done():
+        return
+    if _shielded(task):
+        task.get_loop().call_later(AGAIN_S, cancel_unshielded, task)
+    else:
+        task.cancel()
+
+
+def _shielded(task: asyncio.Task[Any]) -> bool:
+    backend: Any = sys.modules.get("anyio._backends._asyncio")
+    if backend is None:
+        return False
+    state = backend._task_states.get(task)  # noqa: SLF001 (anyio has no other name for it)
+    scope = None if state is None else state.cancel_scope
+    while scope is not None:
+        if scope.shield:
+            return True
+        scope = scope._parent_scope  # noqa: SLF001 (likewise)
+    return False

@@ -1,0 +1,137 @@
+"""A connection: which application a request is for, and when the connection may be used again."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from gevent.pywsgi import WSGIHandler
+
+from baseplate_serve._servers.asgi.head import BadRequest, Request, parse
+from baseplate_serve._servers.asgi.http import Exchange
+from baseplate_serve._servers.asgi.inbox import Inbox
+from baseplate_serve._servers.asgi.outbox import Outbox
+from baseplate_serve._servers.asgi.response import plain
+from baseplate_serve.state import SERVER_STATE
+
+if TYPE_CHECKING:
+    from baseplate_serve._lifecycle.connections import Connection
+
+log = logging.getLogger("baseplate_serve.asgi")
+
+ASGI = {"version": "3.0", "spec_version": "2.4"}
+
+
+class Peer:
+    """What a request's task needs of its connection."""
+
+    def __init__(self, handler: AsgiHandler) -> None:
+        self._handler = handler
+        server: Any = handler.server
+        sock: Any = handler.socket
+        inbox: Any = handler.rfile
+        self.inbox: Inbox = inbox
+        self.raw: Any = sock._sock  # noqa: SLF001 (past gevent: it must not wait)
+        self.loop = server.coroutines.loop
+        self.outbox = Outbox(self.raw, self.loop)
+        self.tasks: set[Any] = server.tasks
+        self.connection: Connection = handler.connection
+        self.name = self.connection.peer
+        self.client = _address(handler.client_address)
+        self.server = _address(self.raw.getsockname())
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the connection closes after the response."""
+        return SERVER_STATE.shutting_down or self.connection.leaving
+
+    def describe(self) -> str:
+        """The request in flight, for logs."""
+        return self.connection.describe()
+
+    def write_last(self, data: bytes) -> None:
+        """The server's own words, as much as the client takes at once.  Switches: no."""
+        try:
+            self.raw.send(data)
+        except OSError as error:
+            log.debug("%s: %s", self.name, error)
+
+
+class AsgiHandler(WSGIHandler):
+    """Serves requests for ASGI applications itself, and leaves the others to the class it stands before."""
+
+    connection: Connection
+    _peer: Peer | None = None
+
+    def __init__(self, sock: Any, address: Any, server: Any) -> None:
+        super().__init__(sock, address, server, rfile=Inbox(sock))  # type: ignore[call-arg] # no stub has it
+
+    def handle_one_request(self) -> Any:
+        inbox: Any = self.rfile
+        try:
+            head = inbox.head(self.connection.began)
+            if head is None:
+                return None
+            prefix, app, lifespan = self.server.find(_path_of(head))  # type: ignore[attr-defined] # our server
+            if lifespan is None:
+                return super().handle_one_request()
+            inbox.take(len(head))
+            request = parse(head)
+        except BadRequest as error:
+            return self._refuse(error)
+        except OSError:
+            return None
+        self.requestline = f"{request.method} {request.target.decode('latin-1')}"
+        peer = self._peer = self._peer or Peer(self)
+        scope = _scope(request, peer, prefix)
+        if lifespan.state:
+            scope["state"] = lifespan.state.copy()
+        if request.is_websocket:
+            from baseplate_serve._servers.asgi.websocket import WebSocket  # noqa: PLC0415 (few need it)
+
+            WebSocket(peer, head, app, scope).run()
+            return None
+        return Exchange(peer, request, app, scope).run() or None
+
+    def _refuse(self, error: BadRequest) -> None:
+        log.warning("%s sent what is no request, disconnected: %s", self.connection.peer, error)
+        self.connection.began()
+        try:
+            self.socket.sendall(plain(error.status, str(error)))
+        except OSError as lost:
+            log.debug("%s: %s", self.connection.peer, lost)
+
+
+def _path_of(head: bytes) -> str:
+    """The path of a request line, enough to find its application."""
+    target = head.partition(b"\r\n")[0].partition(b" ")[2].partition(b" ")[0]
+    return target.partition(b"?")[0].decode("latin-1")
+
+
+def _scope(request: Request, peer: Peer, prefix: str) -> dict[str, Any]:
+    websocket = request.is_websocket
+    scope = {
+        "type": "websocket" if websocket else "http",
+        "asgi": ASGI,
+        "http_version": f"1.{request.minor}",
+        "method": request.method,
+        "scheme": "ws" if websocket else "http",
+        "path": request.path,
+        "raw_path": request.raw_path,
+        "query_string": request.query,
+        "root_path": prefix,
+        "headers": request.headers,
+        "client": peer.client,
+        "server": peer.server,
+    }
+    if websocket:
+        del scope["method"]
+    return scope
+
+
+def _address(address: Any) -> list[Any] | None:
+    """As ASGI wants it: host and port; a unix socket's path and None; None if there is no name."""
+    if isinstance(address, tuple):
+        return [address[0], address[1]]
+    path = address.decode() if isinstance(address, bytes) else address
+    return [path, None] if path else None

@@ -1,0 +1,260 @@
+"""One WebSocket: the application's task, and the `receive` and `send` that it gets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from contextlib import suppress
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from gevent.event import Event
+from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Message,
+    Ping,
+    RejectConnection,
+    RejectData,
+    TextMessage,
+)
+from wsproto.utilities import LocalProtocolError, RemoteProtocolError
+
+import compat
+from baseplate_serve._servers.asgi.cancel import cancel_unshielded
+from baseplate_serve._servers.asgi.outbox import ClientGone
+from baseplate_serve._servers.asgi.response import plain
+from baseplate_serve._servers.graceful import CLEAN_UP_S
+
+if TYPE_CHECKING:
+    from baseplate_serve._servers.asgi.handler import Peer
+
+log = logging.getLogger("baseplate_serve.asgi")
+
+MESSAGE_MAX = 16 * 1024 * 1024  # bytes, or characters
+MESSAGES_AHEAD = 32  # messages that are read before the application asks for them
+CLOSE_S = 2.0  # for the client to answer a close
+PIECE = 64 * 1024
+
+NORMAL, NO_STATUS, ABNORMAL, TOO_BIG, INTERNAL_ERROR, SERVICE_RESTART = 1000, 1005, 1006, 1009, 1011, 1012
+
+
+class WebSocket:
+    """One WebSocket on *peer*'s connection, opened by the request with *head*."""
+
+    def __init__(self, peer: Peer, head: bytes, app: Any, scope: dict[str, Any]) -> None:
+        self.peer = peer
+        self.head = head
+        self.app = app
+        self.scope = scope
+        self.inbox = peer.inbox
+        self.connection = WSConnection(ConnectionType.SERVER)
+        self.task: asyncio.Task[None] | None = None
+        self.accepted = self.denied = False
+        self.closed: dict[str, Any] | None = None  # the websocket.disconnect message
+        self._messages: deque[dict[str, Any]] = deque([{"type": "websocket.connect"}])
+        self._news: set[asyncio.Future[None]] = set()
+        self._partial: list[Any] = []
+        self._partial_size = 0
+        self._denial: dict[str, Any] | None = None
+        self._over = Event()
+
+    def run(self) -> None:
+        """Serve it until it is closed.  Killed, it cancels the application's task.  Switches: yes."""
+        try:
+            self.connection.receive_data(self.head)
+            request: Any = next(self.connection.events())
+        except RemoteProtocolError as error:
+            log.warning("%s sent what opens no WebSocket, disconnected: %s", self.peer.name, error)
+            self.peer.write_last(plain(400, str(error)))
+            return
+        self.scope["subprotocols"] = list(request.subprotocols)
+        self.scope["extensions"] = {"websocket.http.response": {}}
+        self.peer.connection.hang_up = lambda: self.peer.loop.call_soon(self._restart)
+        task = self.task = compat.start(self._serve(), context=Context(), loop=self.peer.loop)
+        self.peer.tasks.add(task)
+        task.add_done_callback(self.peer.tasks.discard)
+        task.add_done_callback(lambda _: self._over.set())
+        self.inbox.watch(self.peer.loop, self._ended)
+        pump = self.peer.loop.create_task(self._pump())
+        try:
+            self._over.wait()
+        except BaseException:
+            cancel_unshielded(task)
+            if not self._over.wait(CLEAN_UP_S):
+                log.error("%s was cancelled and does not end", self.peer.describe())  # noqa: TRY400 (its text says it all)
+            raise
+        finally:
+            pump.cancel()
+            self.inbox.unwatch()
+
+    async def _serve(self) -> None:
+        code = NORMAL
+        try:
+            await self.app(self.scope, self.receive, self.send)
+        except asyncio.CancelledError:
+            code = SERVICE_RESTART
+        except Exception as error:
+            code = INTERNAL_ERROR
+            if not (self.closed and isinstance(error, OSError)):
+                log.exception("%s failed", self.peer.describe())
+        if self.denied:
+            return
+        if not self.accepted:
+            if self.closed is None:
+                self.peer.write_last(plain(500))
+            return
+        await self._close(code)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closing(), CLOSE_S)
+
+    async def _closing(self) -> None:
+        while not self.inbox.ended and self.connection.state is not ConnectionState.CLOSED:
+            await self._wait()
+
+    # What comes
+
+    async def _pump(self) -> None:
+        """Take what arrives, for as long as the application keeps up."""
+        while not self.inbox.ended:
+            while self.inbox.buffer and len(self._messages) < MESSAGES_AHEAD:
+                await self._take(self.inbox.take(PIECE))
+            if len(self._messages) < MESSAGES_AHEAD:
+                await self.inbox.more()
+            else:
+                await self._wait()
+
+    async def _take(self, data: bytes) -> None:
+        try:
+            self.connection.receive_data(data)
+            for event in self.connection.events():
+                await self._handle(event)
+        except RemoteProtocolError as error:
+            log.warning("%s broke the WebSocket protocol: %s", self.peer.name, error)
+            code = int(getattr(error.event_hint, "code", 1002))
+            await self._close(code)
+            self._disconnected(code)
+        except ClientGone:
+            self._disconnected(ABNORMAL)
+
+    async def _handle(self, event: Any) -> None:
+        if isinstance(event, Message):
+            self._partial.append(event.data)
+            self._partial_size += len(event.data)
+            if self._partial_size > MESSAGE_MAX:
+                self._partial.clear()
+                await self._close(TOO_BIG)
+                self._disconnected(TOO_BIG)
+            elif event.message_finished and self.closed is None:
+                key, joint = ("text", "") if isinstance(event, TextMessage) else ("bytes", b"")
+                self._put({"type": "websocket.receive", key: joint.join(self._partial)})
+                self._partial.clear()
+                self._partial_size = 0
+        elif isinstance(event, Ping):
+            await self._send(event.response())
+        elif isinstance(event, CloseConnection):
+            if self.connection.state is ConnectionState.REMOTE_CLOSING:
+                await self._send(event.response())
+            self._disconnected(event.code or NO_STATUS, event.reason or "")
+
+    def _put(self, message: dict[str, Any]) -> None:
+        self._messages.append(message)
+        self._wake()
+
+    def _disconnected(self, code: int, reason: str = "") -> None:
+        """The application is told, once; if it doesn't end then, it is cancelled."""
+        if self.closed is None:
+            self.closed = {"type": "websocket.disconnect", "code": int(code), "reason": reason}
+            if self.task is not None and not self.task.done():
+                last = self.peer.loop.call_later(CLEAN_UP_S, cancel_unshielded, self.task)
+                self.task.add_done_callback(lambda _: last.cancel())
+        self._wake()
+
+    def _ended(self) -> None:
+        """The client is gone, without a word or after it."""
+        self._disconnected(ABNORMAL)
+
+    def _restart(self) -> None:
+        """The server stops."""
+        self.peer.loop.create_task(self._say_restart())
+
+    async def _say_restart(self) -> None:
+        if self.accepted:
+            await self._close(SERVICE_RESTART)
+        self._disconnected(SERVICE_RESTART)
+
+    async def _wait(self) -> None:
+        waiting = self.peer.loop.create_future()
+        self._news.add(waiting)
+        try:
+            await waiting
+        finally:
+            self._news.discard(waiting)
+
+    def _wake(self) -> None:
+        for waiting in self._news:
+            if not waiting.done():
+                waiting.set_result(None)
+
+    async def receive(self) -> dict[str, Any]:
+        """ASGI's.  Suspends until there is a message."""
+        while not self._messages:
+            if self.closed is not None:
+                return self.closed
+            await self._wait()
+        message = self._messages.popleft()
+        self._wake()  # the pump
+        return message
+
+    # What goes
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """ASGI's.  Suspends while the client takes less than there is."""
+        kind = message["type"]
+        if self.closed is not None and kind != "websocket.close":
+            raise ClientGone(f"the WebSocket is closed ({self.closed['code']})")
+        if kind == "websocket.http.response.start" and not self.accepted:
+            self._denial = message
+        elif kind == "websocket.http.response.body" and self._denial is not None:
+            await self._deny(message)
+        elif kind == "websocket.accept" and not (self.accepted or self.denied):
+            headers = list(message.get("headers", ()))
+            await self._send(AcceptConnection(subprotocol=message.get("subprotocol"), extra_headers=headers))
+            self.accepted = True
+        elif kind == "websocket.close" and not (self.accepted or self.denied):
+            self.denied = True
+            await self._send(RejectConnection(status_code=403, headers=[(b"content-length", b"0")]))
+        elif kind == "websocket.close":
+            await self._close(message.get("code") or NORMAL, message.get("reason") or "")
+            self._disconnected(message.get("code") or NORMAL)
+        elif kind == "websocket.send" and self.accepted:
+            text = message.get("text")
+            await self._send(TextMessage(text) if text is not None else BytesMessage(message["bytes"]))
+        else:
+            raise RuntimeError(f"{kind!r} may not be sent now")
+
+    async def _deny(self, message: dict[str, Any]) -> None:
+        more = message.get("more_body", False)
+        if not self.denied:
+            self.denied = True
+            start: Any = self._denial
+            await self._send(
+                RejectConnection(
+                    status_code=start["status"], headers=list(start.get("headers", ())), has_body=True
+                )
+            )
+        await self._send(RejectData(message.get("body", b""), body_finished=not more))
+
+    async def _close(self, code: int, reason: str = "") -> None:
+        if self.connection.state in (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING):
+            try:
+                await self._send(CloseConnection(code, reason))
+            except (ClientGone, LocalProtocolError) as error:
+                log.debug("%s: %s", self.peer.name, error)
+
+    async def _send(self, event: Any) -> None:
+        await self.peer.outbox.write(self.connection.send(event))
