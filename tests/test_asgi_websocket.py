@@ -1,0 +1,250 @@
+"""ASGI's websocket over real sockets, with a client of another make."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+
+import gevent
+import pytest
+from gevent.event import Event
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from asgi_harness import connected, exchange, reply, serving, until, url
+from baseplate_serve._servers.asgi import websocket
+from deadline import DEADLINE_S, wait_for
+
+HANDSHAKE = (
+    b"GET /raw HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+class Echo:
+    """Accepts, and sends back what comes; notes what it gets."""
+
+    def __init__(self):
+        self.scopes = []
+        self.got = []
+        self.ended = Event()
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http":
+            await reply(send, b"http")
+            return
+        self.scopes.append(scope)
+        try:
+            self.got.append(await receive())
+            await send({"type": "websocket.accept", "headers": [(b"x-by", b"tests")]})
+            while True:
+                message = await receive()
+                self.got.append(message)
+                if message["type"] == "websocket.disconnect":
+                    return
+                await send({**message, "type": "websocket.send"})
+        finally:
+            self.ended.set()
+
+
+@pytest.fixture
+def echo():
+    return Echo()
+
+
+@pytest.fixture
+def server(echo):
+    with serving(echo) as running:
+        yield running
+
+
+def ws(server, path="/", **options):
+    return connect(url(server, path, "ws"), compression=None, **options)
+
+
+def test_text_bytes_and_a_close_with_a_code(server, echo):
+    with ws(server, "/a?b") as client:
+        assert client.response.headers["x-by"] == "tests"
+        for message in ("text", b"bytes", "", "ü" * 100_000, os.urandom(1_000_000)):
+            client.send(message)
+            assert client.recv(DEADLINE_S) == message
+        client.close(4001, "enough")
+    wait_for(echo.ended.is_set)
+    assert echo.got[-1] == {"type": "websocket.disconnect", "code": 4001, "reason": "enough"}
+    assert echo.got[0] == {"type": "websocket.connect"}
+    (scope,) = echo.scopes
+    assert (scope["type"], scope["scheme"], scope["path"], scope["query_string"]) == (
+        "websocket",
+        "ws",
+        "/a",
+        b"b",
+    )
+    assert "method" not in scope
+
+
+def test_fragments_are_joined(server):
+    with ws(server) as client:
+        client.send(iter(["one ", "two ", "three"]))
+        assert client.recv(DEADLINE_S) == "one two three"
+
+
+def test_pings_are_answered_while_the_application_is_busy():
+    go = Event()
+
+    async def app(_scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        while not go.is_set():
+            await asyncio.sleep(0.001)
+
+    with serving(app) as server, ws(server) as client:
+        assert client.ping().wait(DEADLINE_S)
+        go.set()
+        with pytest.raises(ConnectionClosed) as closed:
+            client.recv(DEADLINE_S)
+        assert closed.value.rcvd.code == 1000
+
+
+def test_subprotocols():
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept", "subprotocol": scope["subprotocols"][1]})
+
+    with serving(app) as server, ws(server, subprotocols=["one", "two"]) as client:
+        assert client.subprotocol == "two"
+
+
+@pytest.mark.parametrize("how", ["close", "denial"])
+def test_refused_before_it_is_accepted(how):
+    async def app(_scope, receive, send):
+        await receive()
+        if how == "close":
+            await send({"type": "websocket.close"})
+        else:
+            headers = [(b"content-length", b"4")]
+            await send({"type": "websocket.http.response.start", "status": 401, "headers": headers})
+            await send({"type": "websocket.http.response.body", "body": b"who?"})
+
+    with serving(app) as server, pytest.raises(InvalidStatus) as refused, ws(server):
+        pass
+    assert refused.value.response.status_code == (403 if how == "close" else 401)
+    assert refused.value.response.body == (b"" if how == "close" else b"who?")
+
+
+@pytest.mark.parametrize("accepts", [True, False])
+def test_an_application_that_fails(accepts, caplog):
+    async def app(_scope, receive, send):
+        await receive()
+        if accepts:
+            await send({"type": "websocket.accept"})
+        raise ValueError("a bug")
+
+    with serving(app) as server:
+        if accepts:
+            with ws(server) as client, pytest.raises(ConnectionClosed) as closed:
+                client.recv(DEADLINE_S)
+            assert closed.value.rcvd.code == 1011
+        else:
+            with pytest.raises(InvalidStatus, match="500"), ws(server):
+                pass
+    assert "ValueError: a bug" in caplog.text
+
+
+def test_a_message_that_is_too_large(server, echo, monkeypatch):
+    monkeypatch.setattr(websocket, "MESSAGE_MAX", 1000)
+    with ws(server) as client:
+        client.send("x" * 1000)
+        assert len(client.recv(DEADLINE_S)) == 1000
+        client.send("x" * 1001)
+        with pytest.raises(ConnectionClosed) as closed:
+            client.recv(DEADLINE_S)
+    assert closed.value.rcvd.code == 1009
+    wait_for(lambda: echo.got[-1].get("code") == 1009)
+
+
+def test_a_client_that_goes_without_a_word(server, echo):
+    with connected(server) as sock:
+        sock.sendall(HANDSHAKE)
+        until(sock, b"\r\n\r\n")
+    wait_for(echo.ended.is_set)
+    assert echo.got[-1] == {"type": "websocket.disconnect", "code": 1006, "reason": ""}
+    wait_for(lambda: not server.tasks and not server.connections)
+
+
+def test_a_client_that_goes_cancels_an_application_that_does_not_listen(monkeypatch):
+    monkeypatch.setattr(websocket, "CLEAN_UP_S", 0.05)
+    ended = []
+
+    async def app(_scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(True)
+
+    with serving(app) as server:
+        with connected(server) as sock:
+            sock.sendall(HANDSHAKE)
+            until(sock, b"\r\n\r\n")
+        wait_for(lambda: ended == [True])
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"\x81\x05hello",  # not masked
+        b"\xf1\x80\x00\x00\x00\x00",  # reserved bits
+        b"\x81\x82\x00\x00\x00\x00\xff\xff",  # no UTF-8
+        b"\x83\x80\x00\x00\x00\x00",  # an unknown opcode
+    ],
+)
+def test_a_client_that_breaks_the_protocol(server, echo, frame, caplog):
+    with connected(server) as sock:
+        sock.sendall(HANDSHAKE)
+        until(sock, b"\r\n\r\n")
+        sock.sendall(frame)
+        closing = until(sock, b"\x88")
+        sock.shutdown(socket.SHUT_WR)
+    assert closing
+    wait_for(echo.ended.is_set)
+    assert echo.got[-1]["type"] == "websocket.disconnect"
+    assert "Traceback" not in caplog.text
+    with ws(server) as client:
+        client.send("on")
+        assert client.recv(DEADLINE_S) == "on"
+
+
+@pytest.mark.parametrize("missing", [b"Sec-WebSocket-Key", b"Sec-WebSocket-Version"])
+def test_a_handshake_that_is_none(server, missing):
+    lines = [line for line in HANDSHAKE.split(b"\r\n") if not line.startswith(missing)]
+    assert exchange(server, b"\r\n".join(lines)).startswith(b"HTTP/1.1 400")
+
+
+def test_a_reader_that_is_slow_stops_the_sender():
+    sent = []
+
+    async def app(_scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        for _ in range(1000):
+            await send({"type": "websocket.send", "bytes": bytes(100_000)})
+            sent.append(1)
+
+    with serving(app, stop_timeout="10 milliseconds") as server, connected(server) as sock:
+        sock.sendall(HANDSHAKE)
+        wait_for(lambda: sent)
+        gevent.sleep(0.2)
+        assert len(sent) < 500
+
+
+def test_a_server_that_stops_says_so(server, echo):
+    with ws(server) as one, ws(server) as other:
+        stopping = gevent.spawn(server.stop)
+        for client in (one, other):
+            with pytest.raises(ConnectionClosed) as closed:
+                client.recv(DEADLINE_S)
+            assert closed.value.rcvd.code == 1012
+        stopping.get(timeout=DEADLINE_S)
+    assert [m["code"] for m in echo.got if m["type"] == "websocket.disconnect"] == [1012, 1012]
