@@ -1,10 +1,9 @@
 """ASGI frameworks, unchanged, on the server; and asyncio libraries inside their handlers."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from typing import Annotated
 
 import anyio
 import gevent
@@ -34,7 +33,7 @@ def made(app, **options):
     return serving(app, lifespan=True, **options)
 
 
-def fastapi_app():
+def fastapi_app():  # noqa: C901 (many small endpoints)
     @asynccontextmanager
     async def lifespan(_app):
         async with httpx.AsyncClient() as client:
@@ -68,7 +67,7 @@ def fastapi_app():
         return "slept"
 
     @app.get("/depends")
-    async def depends(got: str = Depends(session)):
+    async def depends(got: Annotated[str, Depends(session)]):
         return got
 
     @app.get("/background")
@@ -185,7 +184,7 @@ def test_a_fastapi_lifespan_that_fails():
         yield
 
     with (
-        pytest.raises(Exception, match="(?s)start-up failed: .*no database"),
+        pytest.raises(Exception, match=r"(?s)start-up failed: .*no database"),
         made(FastAPI(lifespan=lifespan)),
     ):
         pass

@@ -38,6 +38,47 @@ COUNTING_WSGI = """
         return app
 """
 
+COUNTING_MOUNT = """
+    import asyncio, atexit, json, time
+    from baseplate_serve.asgi import Mount
+
+    begun = 0
+
+    def old(environ, start_response):
+        global begun
+        begun += 1
+        time.sleep(0.002)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"hello"]
+
+    async def new(scope, receive, send):
+        global begun
+        if scope["type"] == "lifespan":
+            for step in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{step}.complete"})
+            open("begun.json", "w").write(json.dumps(begun))  # after the last reply
+            return
+        begun += 1
+        await asyncio.sleep(0.001)
+        time.sleep(0.001)
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"hel", "more_body": True})
+        await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b"lo"})
+
+    def make_app(config):
+        return Mount({"/new": new}, wsgi=old)
+"""
+
+ALTERNATE = """
+    local turn = 0
+    request = function()
+      turn = 1 - turn
+      return wrk.format('GET', turn == 0 and '/new' or '/')
+    end
+"""
+
 COUNTING_THRIFT = """
     import atexit, json, time
     from testing_idl import Testing
@@ -57,9 +98,10 @@ COUNTING_THRIFT = """
 
 
 @pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed (make test installs it)")
-def test_http_under_wrk_loses_nothing_that_had_begun(tmp_path):
+@pytest.mark.parametrize("code", [COUNTING_WSGI, COUNTING_MOUNT], ids=["wsgi", "wsgi and asgi"])
+def test_http_under_wrk_loses_nothing_that_had_begun(tmp_path, code):
     """wrk counts the complete replies, the application counts its calls: they must be equal."""
-    write_service(tmp_path, server=f"factory = baseplate_serve.wsgi\n{STOPPING}", code=COUNTING_WSGI)
+    write_service(tmp_path, server=f"factory = baseplate_serve.wsgi\n{STOPPING}", code=code)
     with serve(tmp_path) as server:
         host, port = server.wait_until_ready()
         wrk = subprocess.Popen(
@@ -71,7 +113,7 @@ def test_http_under_wrk_loses_nothing_that_had_begun(tmp_path):
         idle = http.client.HTTPConnection(host, port)
         idle.request("GET", "/")
         idle.getresponse().read()
-        wrk.stdin.write("done = function(summary) io.write('replies ' .. summary.requests .. '\\n') end")
+        wrk.stdin.write(ALTERNATE + "done = function(summary) io.write('replies ' .. summary.requests .. '\\n') end")
         wrk.stdin.close()
         gevent.sleep(1)  # of load
         assert server.stop() == 0
@@ -83,9 +125,14 @@ def test_http_under_wrk_loses_nothing_that_had_begun(tmp_path):
     assert replies + 1 == begun, output  # and the idle connection's one
 
 
-def test_thrift_loses_nothing_that_had_begun(tmp_path):
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_thrift_loses_nothing_that_had_begun(tmp_path, colour):
     """Each call has a name of its own; whatever the handler has seen, its client has the reply of."""
-    write_service(tmp_path, server=f"factory = baseplate_serve.thrift\n{STOPPING}", code=COUNTING_THRIFT)
+    code = COUNTING_THRIFT
+    if colour == "async":
+        code = code.replace("def echo", "async def echo").replace("time.sleep", "await asyncio.sleep")
+        code = code.replace("import atexit", "import asyncio, atexit")
+    write_service(tmp_path, server=f"factory = baseplate_serve.thrift\n{STOPPING}", code=code)
     with serve(tmp_path) as server:
         load = ThriftLoad(server.wait_until_ready(), CONNECTIONS)
         wait_for(lambda: len(load.answered) > 1000, "the load runs")
