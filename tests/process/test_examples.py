@@ -44,7 +44,7 @@ def words(line, endpoint):
 
 
 def test_there_are_examples():
-    assert len(READMES) >= 2
+    assert len(READMES) >= 4
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda readme: readme.parent.name)

@@ -113,7 +113,9 @@ def test_http_under_wrk_loses_nothing_that_had_begun(tmp_path, code):
         idle = http.client.HTTPConnection(host, port)
         idle.request("GET", "/")
         idle.getresponse().read()
-        wrk.stdin.write(ALTERNATE + "done = function(summary) io.write('replies ' .. summary.requests .. '\\n') end")
+        wrk.stdin.write(
+            ALTERNATE + "done = function(summary) io.write('replies ' .. summary.requests .. '\\n') end"
+        )
         wrk.stdin.close()
         gevent.sleep(1)  # of load
         assert server.stop() == 0
