@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ["asyncio.md"]
+PAGES = ["asyncio.md", "adopting-async.md"]
 
 
 def programs():
