@@ -38,7 +38,7 @@ check: system-serve $(VENV)/installed-test
 docs: system-serve $(VENV)/installed
 	$(BIN)/python docs/generate.py
 
-bench: system-test $(VENV)/installed
+bench: system-test $(VENV)/installed-bench
 	$(BIN)/python bench/run.py $(ARGS)
 
 bench-loop: system-serve $(VENV)/installed-bench

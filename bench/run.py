@@ -12,13 +12,14 @@ import statistics
 import sys
 from typing import TYPE_CHECKING
 
+import asgi_bench
 import http_bench
 import thrift_bench
 
 if TYPE_CHECKING:
     from contestant import Contestant
 
-BENCHES = {"http": http_bench, "thrift": thrift_bench}
+BENCHES = {"http": http_bench, "asgi": asgi_bench, "thrift": thrift_bench}
 
 
 def main() -> int:

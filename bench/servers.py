@@ -35,6 +35,17 @@ def make_processor(_config: dict[str, str]) -> Any:
     return Testing.Processor(Handler())
 
 
+def make_async_processor(_config: dict[str, str]) -> Any:
+    """Likewise, as a coroutine function that doesn't suspend."""
+    from testing_idl import Testing  # noqa: PLC0415 (likewise)
+
+    class Handler:
+        async def ping(self) -> None:
+            pass
+
+    return Testing.Processor(Handler())
+
+
 def listen(port: int, *, nodelay: bool) -> socket.socket:
     """A listener as Baseplate makes it, or with TCP_NODELAY."""
     listener = socket.create_server(("127.0.0.1", port), backlog=128)

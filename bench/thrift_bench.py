@@ -49,4 +49,9 @@ def contestants() -> list[Contestant]:
             [PYTHON, "-m", "baseplate_serve", "--bind", "127.0.0.1:{port}", "thrift.ini"],
             ping,
         ),
+        Contestant(
+            "... with a coroutine function",
+            [PYTHON, "-m", "baseplate_serve", "--bind", "127.0.0.1:{port}", "thrift_async.ini"],
+            ping,
+        ),
     ]

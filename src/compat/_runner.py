@@ -43,6 +43,7 @@ class Runner(greenlet.greenlet):
         super().__init__(parent=hub)
         self.busy = False
         self.loop: Turns | None = None  # while it works
+        self.first: Any = None  # the handle of a first step, for this runner alone
         self.caller: greenlet.greenlet | None = (
             None  # who waits, out of the hub's sight, for it to park or block
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gevent.socket import wait
+
 from baseplate_serve._servers.asgi.head import HeadTooLarge
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ class Inbox:
         self.buffer = bytearray()
         self.ended = False  # the client sends no more, or is gone
         self.closed = False  # for pywsgi: a file has that
+        self._served = False  # there was a request before
         self._watching = self._full = False
         self._loop: Any = None
         self._raw: Any = None
@@ -42,6 +45,9 @@ class Inbox:
         """
         told = False
         searched = 0
+        if self._served and not self.buffer:
+            wait(self.sock._read_event)  # noqa: SLF001 (to try first costs an exception each time)
+        self._served = True
         while True:
             if self.buffer:
                 if not told:

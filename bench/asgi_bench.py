@@ -1,0 +1,35 @@
+"""ASGI: hello world over 32 keep-alive connections, load by wrk."""
+
+from __future__ import annotations
+
+from contestant import PYTHON, Contestant
+from http_bench import wrk
+
+TITLE = "ASGI, hello world, 32 keep-alive connections (wrk)"
+UVICORN = "--no-access-log --log-level warning --loop asyncio --host 127.0.0.1 --port {port} asgi_hello:app"
+
+
+def contestants() -> list[Contestant]:
+    """The first is what others are compared with."""
+    return [
+        Contestant(
+            "uvicorn --http httptools --loop asyncio",
+            [PYTHON, "-m", "uvicorn", "--http", "httptools", *UVICORN.split()],
+            wrk,
+        ),
+        Contestant(
+            "baseplate-serve (wsgi, an ASGI application)",
+            [PYTHON, "-m", "baseplate_serve", "--bind", "127.0.0.1:{port}", "asgi.ini"],
+            wrk,
+        ),
+        Contestant(
+            "uvicorn --http h11 --loop asyncio",
+            [PYTHON, "-m", "uvicorn", "--http", "h11", *UVICORN.split()],
+            wrk,
+        ),
+        Contestant(
+            "gunicorn -k asgi",
+            [PYTHON, "-m", "gunicorn", "-k", "asgi", "-b", "127.0.0.1:{port}", "asgi_hello:app"],
+            wrk,
+        ),
+    ]
