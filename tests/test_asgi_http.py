@@ -13,6 +13,7 @@ import pytest
 from gevent.event import Event
 
 from asgi_harness import body_of, connected, everything, exchange, reply, serving, until, url
+from baseplate_serve._logs.trace import current_trace
 from baseplate_serve.asgi import Asgi, Mount, is_asgi
 from deadline import DEADLINE_S, wait_for
 
@@ -470,6 +471,20 @@ def test_gevent_calls_and_context_variables_in_an_application():
         calls = [gevent.spawn(httpx.get, url(server, f"/{n}")) for n in range(20)]
         assert [call.get(timeout=DEADLINE_S).text for call in calls] == [f"/{n}" for n in range(20)]
         assert time.monotonic() - began < 0.9
+
+
+def test_log_lines_have_the_requests_trace():
+    traces = []
+
+    async def app(_scope, _receive, send):
+        await asyncio.sleep(0)
+        traces.append(current_trace())
+        await reply(send)
+
+    with serving(app) as server, httpx.Client() as client:
+        client.get(url(server), headers={"X-B3-TraceId": "1234", "X-B3-SpanId": "5678"})
+        client.get(url(server))
+    assert traces == [("1234", "5678"), None]
 
 
 def old_app(environ, start_response):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -109,6 +109,16 @@ def from_environ(environ: Mapping[str, Any]) -> HeaderLookup:
     def lookup(name: str) -> str | None:
         value = environ.get("HTTP_" + name.upper().replace("-", "_"))
         return value if isinstance(value, str) else None
+
+    return lookup
+
+
+def from_pairs(headers: Iterable[tuple[bytes, bytes]]) -> HeaderLookup:
+    """Headers as ASGI has them: pairs of bytes, names in lower case."""
+
+    def lookup(name: str) -> str | None:
+        wanted = name.encode()
+        return next((value.decode("latin-1") for key, value in headers if key == wanted), None)
 
     return lookup
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from gevent.pywsgi import WSGIHandler
 
+from baseplate_serve._logs.trace import current_request_headers, from_pairs
 from baseplate_serve._servers.asgi.head import BadRequest, Request, parse
 from baseplate_serve._servers.asgi.http import Exchange
 from baseplate_serve._servers.asgi.inbox import Inbox
@@ -44,6 +46,12 @@ class Peer:
     def leaving(self) -> bool:
         """Whether the connection closes after the response."""
         return SERVER_STATE.shutting_down or self.connection.leaving
+
+    def context(self, headers: list[tuple[bytes, bytes]]) -> Context:
+        """The context variables of a new request: none but the one that log lines take its trace from."""
+        context = Context()
+        context.run(current_request_headers.set, from_pairs(headers))
+        return context
 
     def describe(self) -> str:
         """The request in flight, for logs."""
@@ -91,7 +99,11 @@ class AsgiHandler(WSGIHandler):
 
             WebSocket(peer, head, app, scope).run()
             return None
-        return Exchange(peer, request, app, scope).run() or None
+        exchange = Exchange(peer, request, app, scope)
+        reusable = exchange.run()
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s %s %s", peer.name, peer.describe(), exchange.response.status)
+        return reusable or None
 
     def _refuse(self, error: BadRequest) -> None:
         log.warning("%s sent what is no request, disconnected: %s", self.connection.peer, error)

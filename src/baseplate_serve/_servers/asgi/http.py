@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
@@ -58,7 +57,9 @@ class Exchange:
         Returns with the end of the response, though the application's task may go on.  Killed, it cancels
         that task and waits for its clean-up.
         """
-        task = self.task = compat.start(self._serve(), context=Context(), loop=self.peer.loop)
+        task = self.task = compat.start(
+            self._serve(), context=self.peer.context(self.scope["headers"]), loop=self.peer.loop
+        )
         self.peer.tasks.add(task)
         task.add_done_callback(self.peer.tasks.discard)
         if not self.over:

@@ -33,6 +33,11 @@ class Response:
         self._chunked = False
         self._left: int | None = None  # bytes of the declared length that are missing
 
+    @property
+    def status(self) -> int | None:
+        """None: the application didn't start it."""
+        return self._start.get("status")
+
     def start(self, message: dict[str, Any]) -> None:
         """``http.response.start``.  Raises: RuntimeError, TypeError or ValueError for the application."""
         if self.started:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections import deque
 from contextlib import suppress
-from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
@@ -75,7 +74,9 @@ class WebSocket:
         self.scope["subprotocols"] = list(request.subprotocols)
         self.scope["extensions"] = {"websocket.http.response": {}}
         self.peer.connection.hang_up = lambda: self.peer.loop.call_soon(self._restart)
-        task = self.task = compat.start(self._serve(), context=Context(), loop=self.peer.loop)
+        task = self.task = compat.start(
+            self._serve(), context=self.peer.context(self.scope["headers"]), loop=self.peer.loop
+        )
         self.peer.tasks.add(task)
         task.add_done_callback(self.peer.tasks.discard)
         task.add_done_callback(lambda _: self._over.set())
