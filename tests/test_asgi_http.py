@@ -8,6 +8,7 @@ import time
 
 import anyio
 import gevent
+import h11
 import httpx
 import pytest
 from gevent.event import Event
@@ -471,6 +472,37 @@ def test_gevent_calls_and_context_variables_in_an_application():
         calls = [gevent.spawn(httpx.get, url(server, f"/{n}")) for n in range(20)]
         assert [call.get(timeout=DEADLINE_S).text for call in calls] == [f"/{n}" for n in range(20)]
         assert time.monotonic() - began < 0.9
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_h11_agrees_with_every_byte(chunked):
+    """A parser of another make, strict about what it reads, on one connection."""
+
+    async def app(scope, receive, send):
+        body = await body_of(receive)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x", b"y")]})
+        if chunked:
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+            body = b""
+        await send({"type": "http.response.body", "body": body})
+
+    with serving(app) as server, connected(server) as sock:
+        connection = h11.Connection(h11.CLIENT)
+        for body in (b"one", b"", b"three" * 1000):
+            framing = ("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(len(body)))
+            request = h11.Request(method="POST", target="/", headers=[("Host", "h"), framing])
+            for event in (request, h11.Data(data=body), h11.EndOfMessage()):
+                sock.sendall(connection.send(event))
+            got = []
+            while not got or not isinstance(got[-1], h11.EndOfMessage):
+                event = connection.next_event()
+                if event is h11.NEED_DATA:
+                    connection.receive_data(sock.recv(65536))
+                else:
+                    got.append(event)
+            assert got[0].status_code == 200
+            assert b"".join(bytes(e.data) for e in got if isinstance(e, h11.Data)) == body
+            connection.start_next_cycle()
 
 
 def test_log_lines_have_the_requests_trace():

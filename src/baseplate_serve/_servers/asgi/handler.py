@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.pywsgi import WSGIHandler
 
+import compat
 from baseplate_serve._logs.trace import current_request_headers, from_pairs
 from baseplate_serve._servers.asgi.head import BadRequest, Request, parse
 from baseplate_serve._servers.asgi.http import Exchange
@@ -17,6 +18,9 @@ from baseplate_serve._servers.asgi.response import plain
 from baseplate_serve.state import SERVER_STATE
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Coroutine
+
     from baseplate_serve._lifecycle.connections import Connection
 
 log = logging.getLogger("baseplate_serve.asgi")
@@ -36,7 +40,7 @@ class Peer:
         self.raw: Any = sock._sock  # noqa: SLF001 (past gevent: it must not wait)
         self.loop = server.coroutines.loop
         self.outbox = Outbox(self.raw, self.loop)
-        self.tasks: set[Any] = server.tasks
+        self._tasks: set[asyncio.Task[None]] = server.tasks
         self.connection: Connection = handler.connection
         self.name = self.connection.peer
         self.client = _address(handler.client_address)
@@ -47,11 +51,19 @@ class Peer:
         """Whether the connection closes after the response."""
         return SERVER_STATE.shutting_down or self.connection.leaving
 
-    def context(self, headers: list[tuple[bytes, bytes]]) -> Context:
-        """The context variables of a new request: none but the one that log lines take its trace from."""
+    def start(self, coro: Coroutine[Any, Any, None], scope: dict[str, Any]) -> asyncio.Task[None]:
+        """A task for a request, tracked, which has run up to its first suspension.
+
+        It has no context variables but the one that log lines take their trace from.  Switches: to the task
+        and back.
+        """
         context = Context()
-        context.run(current_request_headers.set, from_pairs(headers))
-        return context
+        context.run(current_request_headers.set, from_pairs(scope["headers"]))
+        task = compat.start(coro, context=context, loop=self.loop)
+        if not task.done():
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return task
 
     def describe(self) -> str:
         """The request in flight, for logs."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
 
-import compat
 from baseplate_serve._servers.asgi.body import Body
 from baseplate_serve._servers.asgi.cancel import cancel_unshielded
 from baseplate_serve._servers.asgi.head import BadRequest
@@ -57,11 +56,7 @@ class Exchange:
         Returns with the end of the response, though the application's task may go on.  Killed, it cancels
         that task and waits for its clean-up.
         """
-        task = self.task = compat.start(
-            self._serve(), context=self.peer.context(self.scope["headers"]), loop=self.peer.loop
-        )
-        self.peer.tasks.add(task)
-        task.add_done_callback(self.peer.tasks.discard)
+        task = self.task = self.peer.start(self._serve(), self.scope)
         if not self.over:
             self._over = Event()
             self.inbox.watch(self.peer.loop, self.client_gone)

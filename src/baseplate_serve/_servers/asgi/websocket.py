@@ -23,7 +23,6 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-import compat
 from baseplate_serve._servers.asgi.cancel import cancel_unshielded
 from baseplate_serve._servers.asgi.outbox import ClientGone
 from baseplate_serve._servers.asgi.response import plain
@@ -74,11 +73,7 @@ class WebSocket:
         self.scope["subprotocols"] = list(request.subprotocols)
         self.scope["extensions"] = {"websocket.http.response": {}}
         self.peer.connection.hang_up = lambda: self.peer.loop.call_soon(self._restart)
-        task = self.task = compat.start(
-            self._serve(), context=self.peer.context(self.scope["headers"]), loop=self.peer.loop
-        )
-        self.peer.tasks.add(task)
-        task.add_done_callback(self.peer.tasks.discard)
+        task = self.task = self.peer.start(self._serve(), self.scope)
         task.add_done_callback(lambda _: self._over.set())
         self.inbox.watch(self.peer.loop, self._ended)
         pump = self.peer.loop.create_task(self._pump())
