@@ -42,7 +42,7 @@ def run(module, directory):
     with open(printed, "w") as output:
         try:
             subprocess.run(
-                [sys.executable, worker, module, results, *here(LEFT_OUT)],
+                [sys.executable, worker, module, results, ",".join(here(LEFT_OUT)), ",".join(here(KNOWN))],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
