@@ -52,4 +52,4 @@ class TimerHandle(_TimerHandle):  # type: ignore[misc] # untyped
         self._args = args
         self._cancelled = False
         self._repr = None
-        self._source_traceback = extract_stack(sys._getframe(2)) if loop._debug else None
+        self._source_traceback = extract_stack(sys._getframe(3)) if loop._debug else None

@@ -94,10 +94,7 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
             self._wake_pending = False
             return
         self._wake_pending = True
-        runner = self._primary
-        if runner is None or runner.busy:
-            runner = self._idle_runner()
-        runner.work_on(self._run_ready)
+        self._idle_runner().work_on(self._run_ready)
         self._plan()
 
     def _idle_runner(self) -> Runner:
@@ -222,9 +219,7 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
             task = HubTask(coro, loop=self, context=context)
         finally:
             self._wake_pending = pending
-        runner = self._primary
-        if runner is None or runner.busy:
-            runner = self._idle_runner()
+        runner = self._idle_runner()
         runner.caller = greenlet.getcurrent()
         runner.first = self._ready.pop()
         runner.work_on(self._first_step)

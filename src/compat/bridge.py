@@ -68,14 +68,7 @@ def wait(awaitable: Awaitable[R], timeout: float | None = None, *, loop: HubEven
     not running or is closed meanwhile.  Switches: yes.
     """
     inside: Any = get_running_loop()
-    if loop is None:
-        loop = _loop_for(awaitable, inside)
-    try:
-        step = _check(loop, inside)
-    except RuntimeError:
-        if inspect.iscoroutine(awaitable):
-            awaitable.close()
-        raise
+    loop, step = _loop_and_step(awaitable, loop, inside)
     if not inspect.iscoroutine(awaitable) or loop._task_factory is not None or loop._held:
         task = asyncio.ensure_future(awaitable, loop=loop)
     else:
@@ -83,6 +76,20 @@ def wait(awaitable: Awaitable[R], timeout: float | None = None, *, loop: HubEven
     if not task.done():
         _block(loop, task, timeout, inside, step)
     return task.result()
+
+
+def _loop_and_step(
+    awaitable: object, loop: HubEventLoop | None, inside: Any
+) -> tuple[HubEventLoop, asyncio.Task[Any] | None]:
+    """The loop for *awaitable*, and the task whose step waits, if any; raises where that is impossible."""
+    if loop is None:
+        loop = _loop_for(awaitable, inside)
+    try:
+        return loop, _check(loop, inside)
+    except RuntimeError:
+        if inspect.iscoroutine(awaitable):
+            awaitable.close()
+        raise
 
 
 def _loop_for(awaitable: object, inside: Any) -> HubEventLoop:
@@ -138,13 +145,7 @@ def start(
     Raises as `wait` does.  Switches: to the task and back, past the hub.
     """
     inside: Any = get_running_loop()
-    if loop is None:
-        loop = _loop_for(coro, inside)
-    try:
-        step = _check(loop, inside)
-    except RuntimeError:
-        coro.close()
-        raise
+    loop, step = _loop_and_step(coro, loop, inside)
     if context is None:
         context = contextvars.copy_context()
     if loop._task_factory is not None or loop._held:

@@ -99,15 +99,7 @@ class HubEventLoop(Turns, Descriptors, Transports, Signals, Threads, Children):
         """As asyncio's.  Switches: no."""
         if delay is None:
             raise TypeError("delay must not be None")
-        if self._closed or self._debug:
-            self._check_closed()
-            self._check_thread()
-            self._check_callback(callback, "call_later")
-        timer = TimerHandle(self.time() + delay, callback, args, self, context)
-        self._timers.add(timer)
-        if self._running and not self._wake_pending:
-            self._timers.arm(timer._when)
-        return timer
+        return self._add_timer("call_later", self.time() + delay, callback, args, context)
 
     def call_at(
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
@@ -115,10 +107,15 @@ class HubEventLoop(Turns, Descriptors, Transports, Signals, Threads, Children):
         """As asyncio's.  Switches: no."""
         if when is None:
             raise TypeError("when cannot be None")
+        return self._add_timer("call_at", when, callback, args, context)
+
+    def _add_timer(
+        self, method: str, when: float, callback: Callable[..., Any], args: Any, context: Context | None
+    ) -> TimerHandle:
         if self._closed or self._debug:
             self._check_closed()
             self._check_thread()
-            self._check_callback(callback, "call_at")
+            self._check_callback(callback, method)
         timer = TimerHandle(when, callback, args, self, context)
         self._timers.add(timer)
         if self._running and not self._wake_pending:
