@@ -4,7 +4,6 @@ A failure that isn't in `known_anyio` is an error, and so is one of those that p
 """
 
 import importlib.metadata
-import json
 import os
 import subprocess
 import sys
@@ -14,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from known_anyio import KNOWN, LEFT_OUT
+from workers import ended, here, run_worker
 
-PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 HERE = os.path.dirname(os.path.abspath(__file__))
 CACHE = os.path.join(HERE, "..", "..", ".cache")
 PART_S = 200
@@ -25,11 +24,6 @@ PARTS = {
     "sockets, streams and tasks": [f"tests/{each}" for each in FIRST_PART],
     "the rest": ["tests", *(f"--ignore=tests/{each}" for each in FIRST_PART)],
 }
-
-
-def here(listed):
-    """The names of those that hold for this Python."""
-    return {each.test for each in listed if PYTHON in each.pythons}
 
 
 def names(test):
@@ -68,26 +62,10 @@ def suite(tmp_path_factory):
 
 
 def run(part, suite, directory):
-    """The lines that the worker wrote, and what it printed."""
-    results, printed = directory / f"{part}.jsonl", directory / f"{part}.txt"
-    worker = [sys.executable, os.path.join(HERE, "anyio_worker.py")]
+    worker = os.path.join(HERE, "anyio_worker.py")
     left_out = [f"--deselect=tests/{test}" for test in here(LEFT_OUT)]
-    # To a file: what the suite leaves running would keep a pipe open.
-    with open(printed, "w") as output:
-        try:
-            subprocess.run(
-                [*worker, suite, results, "compat:HubEventLoop", *PARTS[part], *left_out],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                timeout=PART_S,
-                cwd=directory,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            print(f"\n{part} was not done after {PART_S} seconds", file=output)
-    lines = results.read_text().splitlines() if results.exists() else []
-    return [json.loads(line) for line in lines], printed.read_text()
+    arguments = ["compat:HubEventLoop", *PARTS[part], *left_out]
+    return run_worker(part, directory, PART_S, lambda results: [worker, suite, results, *arguments])
 
 
 @pytest.fixture(scope="session")
@@ -101,16 +79,11 @@ def runs(suite, tmp_path_factory):
 @pytest.mark.timeout(10 * 60)
 @pytest.mark.parametrize("part", PARTS)
 def test_the_suite_passes_on_our_loop(part, runs):
-    lines, printed = runs[part].result()
-    begun = [line["begins"] for line in lines if "begins" in line]
-    ended = {line["test"]: line for line in lines if "test" in line}
-    assert begun, f"no test of {part} began:\n{printed}"
-    assert "loops" in lines[-1], f"{part} stopped in {begun[-1]}:\n{printed[-4000:]}"
-    assert lines[-1]["loops"], f"{part} ran without our loop"
+    failures = ended(part, *runs[part].result())
     known = {test for test in here(KNOWN) if belongs(test, part)}
-    failed = {test: line["failed"] for test, line in ended.items() if line["failed"]}
+    failed = {test: text for test, text in failures.items() if text}
     unknown = "\n\n".join(f"{test}\n{text}" for test, text in failed.items() if not names(test) & known)
     assert not unknown, unknown
-    passed = {test for test in ended.keys() - failed.keys() if names(test) & known}
-    absent = known - {name for test in ended for name in names(test)}
+    passed = {test for test in failures.keys() - failed.keys() if names(test) & known}
+    absent = known - {name for test in failures for name in names(test)}
     assert not passed | absent, f"listed as failing, and not failing: {passed | absent}"

@@ -4,17 +4,15 @@ A failure that isn't in `known_cpython` is an error, and so is one of those that
 """
 
 import importlib.util
-import json
 import os
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from known_cpython import KNOWN, LEFT_OUT, NO_LOOP
+from workers import PYTHON, ended, here, run_worker
 
-PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 MODULE_S = 200
 MODULES = [
     "test_events", "test_subprocess", "test_tasks", "test_streams", "test_unix_events", "test_ssl",
@@ -26,34 +24,13 @@ if sys.version_info >= (3, 12):
     MODULES.append("test_eager_task_factory")
 
 
-def here(listed):
-    """The names of those that hold for this Python."""
-    return {each.test for each in listed if PYTHON in each.pythons}
-
-
 MODULES = [module for module in MODULES if module not in here(NO_LOOP)]
 
 
 def run(module, directory):
-    """The lines that the worker wrote, and what it printed."""
-    results, printed = directory / f"{module}.jsonl", directory / f"{module}.txt"
     worker = os.path.join(os.path.dirname(__file__), "cpython_worker.py")
-    # To a file: what the suite leaves running would keep a pipe open.
-    with open(printed, "w") as output:
-        try:
-            subprocess.run(
-                [sys.executable, worker, module, results, ",".join(here(LEFT_OUT)), ",".join(here(KNOWN))],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                timeout=MODULE_S,
-                cwd=directory,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            print(f"\n{module} was not done after {MODULE_S} seconds", file=output)
-    lines = results.read_text().splitlines() if results.exists() else []
-    return [json.loads(line) for line in lines], printed.read_text()
+    lists = [",".join(here(LEFT_OUT)), ",".join(here(KNOWN))]
+    return run_worker(module, directory, MODULE_S, lambda results: [worker, module, results, *lists])
 
 
 @pytest.fixture(scope="session")
@@ -76,13 +53,8 @@ def test_the_suite_passes_on_our_loop(module, runs):
         pytest.fail(
             f"no test.test_asyncio here: `apt-get install libpython{PYTHON}-testsuite`, or `make test`"
         )
-    lines, printed = runs[module].result()
-    begun = [line["begins"] for line in lines if "begins" in line]
-    ended = {line["test"]: line["failed"] for line in lines if "test" in line}
-    assert begun, f"no test of {module} began:\n{printed}"
-    assert "loops" in lines[-1], f"{module} stopped in {begun[-1]}:\n{printed[-4000:]}"
-    assert lines[-1]["loops"], f"{module} ran without our loop"
-    failed = {test: text for test, text in ended.items() if text}
+    failures = ended(module, *runs[module].result())
+    failed = {test: text for test, text in failures.items() if text}
     known = {test for test in here(KNOWN) if test.startswith(f"{module}.")}
     unknown = "\n\n".join(f"{test}\n{text}" for test, text in failed.items() if test not in known)
     assert not unknown, unknown
