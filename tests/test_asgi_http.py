@@ -12,6 +12,7 @@ import h11
 import httpx
 import pytest
 from gevent.event import Event
+from gevent.pywsgi import WSGIHandler
 
 from asgi_harness import body_of, connected, everything, exchange, reply, serving, until, url
 from baseplate_serve._logs.trace import current_trace
@@ -617,3 +618,29 @@ def test_a_failed_shutdown_is_logged(caplog):
     with serving(lifespan_app([], "shutdown"), lifespan=True):
         pass
     assert "shutdown failed: no database" in caplog.text
+
+
+def test_a_handler_that_waits_between_finding_the_application_and_calling_it():
+    """Meanwhile another connection's request finds another application."""
+
+    def named(name):
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return [name]
+
+        return app
+
+    mount = Mount({"/a": named(b"a"), "/b": named(b"b"), "/new": new_app}, wsgi=old_app)
+    with serving(mount, handler="test_asgi_http:WaitingHandler") as server:
+        calls = [gevent.spawn(httpx.get, url(server, path)) for path in ("/a", "/b") * 5]
+        assert [call.get(timeout=DEADLINE_S).text for call in calls] == ["a", "b"] * 5
+
+
+class WaitingHandler(WSGIHandler):
+    def handle_one_response(self):
+        gevent.sleep(0.01)
+        super().handle_one_response()
+
+    def get_environ(self):
+        gevent.sleep(0.01)
+        return super().get_environ()

@@ -2,6 +2,7 @@
 
 inbox.py       what a client has sent and nobody has taken: for greenlets and for coroutines
 outbox.py      what goes to it
+news.py        coroutines that wait until something may have changed
 head.py        the head of a request, parsed and checked
 body.py        the body of a request, piece by piece
 response.py    an application's messages as the bytes of a response

@@ -10,11 +10,13 @@ from gevent.pywsgi import WSGIHandler
 
 import compat
 from baseplate_serve._logs.trace import current_request_headers, from_pairs
+from baseplate_serve._servers.asgi.cancel import wait_for_end
 from baseplate_serve._servers.asgi.head import BadRequest, Request, parse
 from baseplate_serve._servers.asgi.http import Exchange
 from baseplate_serve._servers.asgi.inbox import Inbox
 from baseplate_serve._servers.asgi.outbox import Outbox
 from baseplate_serve._servers.asgi.response import plain
+from baseplate_serve._servers.graceful import CLEAN_UP_S
 from baseplate_serve.state import SERVER_STATE
 
 if TYPE_CHECKING:
@@ -65,6 +67,11 @@ class Peer:
             task.add_done_callback(self._tasks.discard)
         return task
 
+    def wait_for_end(self, task: asyncio.Task[None]) -> None:
+        """Give a task that was cancelled the time for its clean-up.  Switches: yes."""
+        if not wait_for_end(task, CLEAN_UP_S):
+            log.error("%s was cancelled and does not end", self.describe())
+
     def describe(self) -> str:
         """The request in flight, for logs."""
         return self.connection.describe()
@@ -82,6 +89,7 @@ class AsgiHandler(WSGIHandler):
 
     connection: Connection
     _peer: Peer | None = None
+    _wsgi_app: Any = None  # whose the request is that pywsgi's handler serves
 
     def __init__(self, sock: Any, address: Any, server: Any) -> None:
         super().__init__(sock, address, server, rfile=Inbox(sock))  # type: ignore[call-arg] # no stub has it
@@ -94,6 +102,7 @@ class AsgiHandler(WSGIHandler):
                 return None
             prefix, app, lifespan = self.server.find(_path_of(head))  # type: ignore[attr-defined] # our server
             if lifespan is None:
+                self._wsgi_app = app
                 return super().handle_one_request()
             inbox.take(len(head))
             request = parse(head)
@@ -117,9 +126,12 @@ class AsgiHandler(WSGIHandler):
             log.debug("%s %s %s", peer.name, peer.describe(), exchange.response.status)
         return reusable or None
 
+    def run_application(self) -> None:
+        self.application = self._wsgi_app
+        super().run_application()
+
     def _refuse(self, error: BadRequest) -> None:
         log.warning("%s sent what is no request, disconnected: %s", self.connection.peer, error)
-        self.connection.began()
         try:
             self.socket.sendall(plain(error.status, str(error)))
         except OSError as lost:

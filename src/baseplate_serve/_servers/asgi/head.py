@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 HEADERS_MAX = 200
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_REQUEST_LINE = re.compile(rb"(?:\r\n)*(%s) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])\r\n" % _TOKEN).match
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_REQUEST_LINE = re.compile(rb"(?:\r\n)*(%s) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])\r\n" % TOKEN).match
 # A name, no space before the colon, no control characters in the value but tabs.
-_FIELDS = re.compile(rb"(?<=\r\n)(%s):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*(?=\r\n)" % _TOKEN).findall
+_FIELDS = re.compile(rb"(?<=\r\n)(%s):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*(?=\r\n)" % TOKEN).findall
 _DIGITS = re.compile(rb"[0-9]{1,18}").fullmatch
 _MEANT_FOR_US = frozenset(
     [b"content-length", b"transfer-encoding", b"host", b"expect", b"upgrade", b"connection"]

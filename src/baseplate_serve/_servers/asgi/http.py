@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 from gevent.event import Event
 
 from baseplate_serve._servers.asgi.body import Body
-from baseplate_serve._servers.asgi.cancel import cancel_unshielded
+from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded
 from baseplate_serve._servers.asgi.head import BadRequest
 from baseplate_serve._servers.asgi.outbox import ClientGone
 from baseplate_serve._servers.asgi.response import Response, plain
-from baseplate_serve._servers.graceful import CLEAN_UP_S
 
 if TYPE_CHECKING:
     from baseplate_serve._servers.asgi.handler import Peer
@@ -63,22 +62,13 @@ class Exchange:
             try:
                 self._over.wait()
                 if self.gone:
-                    self._end_of(task)
+                    self.peer.wait_for_end(task)
             except BaseException:
                 cancel_unshielded(task)
-                self._end_of(task)
+                self.peer.wait_for_end(task)
                 raise
         self.inbox.unwatch()
         return self._reusable()
-
-    def _end_of(self, task: asyncio.Task[None]) -> None:
-        """Wait for the end of a task that was cancelled, for a moment."""
-        if task.done():
-            return
-        ended = Event()
-        task.add_done_callback(lambda _: ended.set())
-        if not ended.wait(CLEAN_UP_S):
-            log.error("%s was cancelled and does not end", self.peer.describe())
 
     def _reusable(self) -> bool:
         if self.gone or not self.response.keeps_alive or not self.response.complete:
@@ -88,8 +78,12 @@ class Exchange:
         try:
             return self.body.discard(DISCARD_MAX)
         except BadRequest as error:
-            log.warning("%s sent a body that is none, disconnected: %s", self.peer.name, error)
+            self._malformed(error)
             return False
+
+    def _malformed(self, error: BadRequest) -> None:
+        log.warning("%s sent a body that is none, disconnected: %s", self.peer.name, error)
+        self._bad = error
 
     def client_gone(self) -> None:
         """The client sends no more: in HTTP one that waits for its response doesn't do that.
@@ -99,8 +93,7 @@ class Exchange:
         self.gone = True
         if not self.over and self.task is not None:
             if self._listening:
-                later = self.peer.loop.call_later(TOLD_S, cancel_unshielded, self.task)
-                self.task.add_done_callback(lambda _: later.cancel())
+                cancel_later(self.task, TOLD_S)
             else:
                 cancel_unshielded(self.task)
             self._finish()
@@ -120,23 +113,23 @@ class Exchange:
         except Exception as error:
             if self._bad is None and not (self.gone and isinstance(error, OSError)):
                 log.exception("%s failed", self.peer.describe())
-            self._break_off(500)
+            self._break_off()
         else:
             if not self.response.complete and not self.gone and self._bad is None:
                 what = "without a whole response" if self.response.started else "without a response"
                 log.error("%s: the application returned %s", self.peer.describe(), what)
-            self._break_off(500)
+            self._break_off()
         finally:
             self._finish()
 
-    def _break_off(self, status: int) -> None:
+    def _break_off(self) -> None:
         """End what the application didn't."""
         if self.response.complete or self.gone:
             return
         self.response.keeps_alive = False
         if not self.response.sent:
             self.response.sent = True
-            self.peer.write_last(plain(self._bad.status if self._bad else status))
+            self.peer.write_last(plain(self._bad.status if self._bad else 500))
 
     async def receive(self) -> dict[str, Any]:
         """ASGI's.  Suspends until there is something to tell."""
@@ -147,8 +140,7 @@ class Exchange:
                 while (piece := self.body.piece()) is None and not self.inbox.ended:
                     await self._more()
             except BadRequest as error:
-                log.warning("%s sent a body that is none, disconnected: %s", self.peer.name, error)
-                self._bad = error
+                self._malformed(error)
                 self._body_given = True
                 return DISCONNECT
             if piece is None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from gevent.socket import wait
 
 from baseplate_serve._servers.asgi.head import HeadTooLarge
+from baseplate_serve._servers.asgi.news import News
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
 HEAD_MAX = 64 * 1024  # bytes of a request's head
@@ -33,7 +33,7 @@ class Inbox:
         self._watching = self._full = False
         self._loop: Any = None
         self._raw: Any = None
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._news = News()
         self._gone: Callable[[], None] | None = None
 
     # For greenlets
@@ -120,18 +120,11 @@ class Inbox:
 
     async def more(self) -> None:
         """Wait until there is more, or no more to come, or `wake`."""
-        waiting = self._loop.create_future()
-        self._waiting.add(waiting)
-        try:
-            await waiting
-        finally:
-            self._waiting.discard(waiting)
+        await self._news.wait(self._loop)
 
     def wake(self) -> None:
         """Let those who wait in `more` look again.  Switches: no."""
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(None)
+        self._news.wake()
 
     def _readable(self) -> None:
         try:

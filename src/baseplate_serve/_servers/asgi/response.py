@@ -8,7 +8,9 @@ from http import HTTPStatus
 from time import time
 from typing import Any
 
-_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+from baseplate_serve._servers.asgi.head import TOKEN
+
+_NAME = re.compile(TOKEN).fullmatch
 _UNSAFE = re.compile(rb"[\x00\r\n]").search
 _STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 _OURS = frozenset([b"content-length", b"transfer-encoding", b"connection"])  # what the server looks at

@@ -33,21 +33,19 @@ class AsgiServer(HttpServer):
     ) -> None:
         bases = (AsgiHandler,) if handler_class is WSGIHandler else (AsgiHandler, handler_class)
         kind = type(handler_class.__name__, bases, {"__module__": handler_class.__module__})
-        super().__init__(listener, None, settings, kind)
+        super().__init__(listener, app, settings, kind)
         self.coroutines = Coroutines()
         self.tasks: set[asyncio.Task[None]] = set()  # of requests; some go on after their response
         self._mount = app if isinstance(app, Mount) else Mount({}, asgi=app)
         apps = [unmarked(each) for _, each in self._mount.routes if is_asgi(each)]
-        self._lifespans = {id(each): Lifespan(each, self.coroutines.loop) for each in apps}
+        self._loop: Any = self.coroutines.loop
+        self._lifespans = {id(each): Lifespan(each, self._loop) for each in apps}
 
     def find(self, path: str) -> tuple[str, Any, Lifespan | None]:
         """The prefix, the application and its lifespan; None for the lifespan of a WSGI application."""
         prefix, app = self._mount.find(path)
         app = unmarked(app)
-        lifespan = self._lifespans.get(id(app))
-        if lifespan is None:
-            self.application = app
-        return prefix, app, lifespan
+        return prefix, app, self._lifespans.get(id(app))
 
     def start(self) -> None:
         for lifespan in self._lifespans.values():
@@ -62,11 +60,10 @@ class AsgiServer(HttpServer):
 
     def _end_tasks(self) -> None:
         """What goes on after its response gets the rest of the time, then it is cancelled."""
-        loop: Any = self.coroutines.loop if self.coroutines is not None else None
-        if not self.tasks or loop is None or loop.is_closed():
+        if not self.tasks or self._loop.is_closed():
             return
         for timeout in (max(0.0, self.deadline - monotonic()), CLEAN_UP_S):
-            _, left = compat.wait(asyncio.wait(self.tasks, timeout=timeout), loop=loop)
+            _, left = compat.wait(asyncio.wait(self.tasks, timeout=timeout), loop=self._loop)
             for task in left:
                 cancel_unshielded(task)
             if not left:

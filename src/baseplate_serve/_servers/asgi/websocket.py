@@ -23,7 +23,8 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from baseplate_serve._servers.asgi.cancel import cancel_unshielded
+from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded
+from baseplate_serve._servers.asgi.news import News
 from baseplate_serve._servers.asgi.outbox import ClientGone
 from baseplate_serve._servers.asgi.response import plain
 from baseplate_serve._servers.graceful import CLEAN_UP_S
@@ -55,7 +56,7 @@ class WebSocket:
         self.accepted = self.denied = False
         self.closed: dict[str, Any] | None = None  # the websocket.disconnect message
         self._messages: deque[dict[str, Any]] = deque([{"type": "websocket.connect"}])
-        self._news: set[asyncio.Future[None]] = set()
+        self._news = News()
         self._partial: list[Any] = []
         self._partial_size = 0
         self._denial: dict[str, Any] | None = None
@@ -81,8 +82,7 @@ class WebSocket:
             self._over.wait()
         except BaseException:
             cancel_unshielded(task)
-            if not self._over.wait(CLEAN_UP_S):
-                log.error("%s was cancelled and does not end", self.peer.describe())  # noqa: TRY400 (its text says it all)
+            self.peer.wait_for_end(task)
             raise
         finally:
             pump.cancel()
@@ -110,7 +110,7 @@ class WebSocket:
 
     async def _closing(self) -> None:
         while not self.inbox.ended and self.connection.state is not ConnectionState.CLOSED:
-            await self._wait()
+            await self._news.wait(self.peer.loop)
 
     # What comes
 
@@ -122,7 +122,7 @@ class WebSocket:
             if len(self._messages) < MESSAGES_AHEAD:
                 await self.inbox.more()
             else:
-                await self._wait()
+                await self._news.wait(self.peer.loop)
 
     async def _take(self, data: bytes) -> None:
         try:
@@ -159,16 +159,15 @@ class WebSocket:
 
     def _put(self, message: dict[str, Any]) -> None:
         self._messages.append(message)
-        self._wake()
+        self._news.wake()
 
     def _disconnected(self, code: int, reason: str = "") -> None:
         """The application is told, once; if it doesn't end then, it is cancelled."""
         if self.closed is None:
             self.closed = {"type": "websocket.disconnect", "code": int(code), "reason": reason}
             if self.task is not None and not self.task.done():
-                last = self.peer.loop.call_later(CLEAN_UP_S, cancel_unshielded, self.task)
-                self.task.add_done_callback(lambda _: last.cancel())
-        self._wake()
+                cancel_later(self.task, CLEAN_UP_S)
+        self._news.wake()
 
     def _ended(self) -> None:
         """The client is gone, without a word or after it."""
@@ -183,27 +182,14 @@ class WebSocket:
             await self._close(SERVICE_RESTART)
         self._disconnected(SERVICE_RESTART)
 
-    async def _wait(self) -> None:
-        waiting = self.peer.loop.create_future()
-        self._news.add(waiting)
-        try:
-            await waiting
-        finally:
-            self._news.discard(waiting)
-
-    def _wake(self) -> None:
-        for waiting in self._news:
-            if not waiting.done():
-                waiting.set_result(None)
-
     async def receive(self) -> dict[str, Any]:
         """ASGI's.  Suspends until there is a message."""
         while not self._messages:
             if self.closed is not None:
                 return self.closed
-            await self._wait()
+            await self._news.wait(self.peer.loop)
         message = self._messages.popleft()
-        self._wake()  # the pump
+        self._news.wake()  # the pump
         return message
 
     # What goes
