@@ -88,6 +88,10 @@ class GracefulServer(StreamServer):
         for request in abandoned:
             log.warning("stop_timeout is over, cut off: %s", request)
         self.abandoned += len(abandoned)
-        self._greenlets.kill(block=True, timeout=CLEAN_UP_S)
+        self._end()
         for request in self.in_flight():
             log.error("does not end, left behind: %s", request)
+
+    def _end(self) -> None:
+        """End what still runs, and give it CLEAN_UP_S for its clean-up."""
+        self._greenlets.kill(block=True, timeout=CLEAN_UP_S)

@@ -68,19 +68,3 @@ class Body:
             self.left = int(size[1], 16)
             self._trailers = not self.left
         return True
-
-    def discard(self, limit: int) -> bool:
-        """Take the rest, *limit* bytes of it at most; True if that was all.  Switches: yes.
-
-        Raises: BadRequest, OSError.
-        """
-        while not self.ended:
-            data = self.piece()
-            if data is None:
-                if not self.inbox._receive():  # noqa: SLF001 (the greenlet's turn)
-                    return False
-            else:
-                limit -= len(data)
-                if limit < 0:
-                    return False
-        return True

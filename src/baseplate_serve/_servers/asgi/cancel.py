@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from gevent.event import Event
-
 if TYPE_CHECKING:
     import asyncio
 
@@ -31,15 +29,6 @@ def cancel_later(task: asyncio.Task[Any], delay_s: float) -> None:
     """As `cancel_unshielded`, in *delay_s* seconds, unless *task* has ended by then.  Switches: no."""
     later = task.get_loop().call_later(delay_s, cancel_unshielded, task)
     task.add_done_callback(lambda _: later.cancel())
-
-
-def wait_for_end(task: asyncio.Task[Any], timeout_s: float) -> bool:
-    """In a greenlet, wait for the end of a task; False if it doesn't end in time.  Switches: yes."""
-    if task.done():
-        return True
-    ended = Event()
-    task.add_done_callback(lambda _: ended.set())
-    return ended.wait(timeout_s)
 
 
 def _shielded(task: asyncio.Task[Any]) -> bool:

@@ -6,8 +6,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from gevent.event import Event
-
 from baseplate_serve._servers.asgi.body import Body
 from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded
 from baseplate_serve._servers.asgi.head import BadRequest
@@ -15,7 +13,7 @@ from baseplate_serve._servers.asgi.outbox import ClientGone
 from baseplate_serve._servers.asgi.response import Response, plain
 
 if TYPE_CHECKING:
-    from baseplate_serve._servers.asgi.handler import Peer
+    from baseplate_serve._servers.asgi.connection import AsgiConnection
     from baseplate_serve._servers.asgi.head import Request
 
 log = logging.getLogger("baseplate_serve.asgi")
@@ -27,82 +25,95 @@ DISCONNECT = {"type": "http.disconnect"}
 
 
 class Exchange:
-    """One request and its response, on *peer*'s connection."""
+    """One request and its response, on *connection*."""
 
-    def __init__(self, peer: Peer, request: Request, app: Any, scope: dict[str, Any]) -> None:
-        self.peer = peer
-        self.request = request
+    def __init__(
+        self, connection: AsgiConnection, request: Request, app: Any, scope: dict[str, Any]
+    ) -> None:
+        self.connection = connection
         self.app = app
         self.scope = scope
-        self.inbox = peer.inbox
-        self.outbox = peer.outbox
-        self.body = Body(peer.inbox, request.length)
+        self.inbox = connection.inbox
+        self.outbox = connection.outbox
+        self.body = Body(connection.inbox, request.length)
         self.response = Response(
             bodiless=request.method == "HEAD", minor=request.minor, keeps_alive=request.keeps_alive
         )
         self.task: asyncio.Task[None] | None = None
         self.gone = False  # the client is
-        self.over = False  # the connection's greenlet may go on
-        self._over: Event | None = None
+        self.over = False  # the connection may go on without us
         self._body_given = False
         self._listening = 0  # who waits in `receive`
         self._continued = not request.expects_continue
         self._bad: BadRequest | None = None
+        self._discarded = 0  # bytes of the body that nobody read
 
-    def run(self) -> bool:
-        """Serve it; True if the connection may be used again.  Switches: yes.
+    def start(self) -> None:
+        """Serve it.  Switches: no."""
+        self.inbox.changed = self._changed
+        self.task = self.connection.start_task(self._serve(), self.scope)
+        if self.inbox.ended:
+            self._client_gone()
 
-        Returns with the end of the response, though the application's task may go on.  Killed, it cancels
-        that task and waits for its clean-up.
-        """
-        task = self.task = self.peer.start(self._serve(), self.scope)
-        if not self.over:
-            self._over = Event()
-            self.inbox.watch(self.peer.loop, self.client_gone)
-            try:
-                self._over.wait()
-                if self.gone:
-                    self.peer.wait_for_end(task)
-            except BaseException:
-                cancel_unshielded(task)
-                self.peer.wait_for_end(task)
-                raise
-        self.inbox.unwatch()
-        return self._reusable()
+    def cut_off(self) -> None:
+        """The server goes without it.  Switches: no."""
+        task = self.task
+        if task is None or self.over:
+            self.connection.over(reusable=False)
+            return
+        self.over = True
+        cancel_unshielded(task)
+        self.connection.close_after(task)
 
-    def _reusable(self) -> bool:
+    def _finish(self) -> None:
+        """The response is complete, or will never be: on to the next request, or close."""
+        if self.over:
+            return
+        self.over = True
         if self.gone or not self.response.keeps_alive or not self.response.complete:
-            return False
-        if not self._continued and not self.body.ended:
-            return False  # whether the client sends the body now is anybody's guess
+            self.connection.over(reusable=False)
+        elif self.body.ended:
+            self.connection.over(reusable=True)
+        elif not self._continued:
+            self.connection.over(reusable=False)  # whether the client sends the body now is anybody's guess
+        else:
+            self.inbox.changed = self._discard
+            self._discard()
+
+    def _discard(self) -> None:
+        """Take what nobody read of the body, as it comes."""
         try:
-            return self.body.discard(DISCARD_MAX)
+            while not self.body.ended and (piece := self.body.piece()) is not None:
+                self._discarded += len(piece)
         except BadRequest as error:
             self._malformed(error)
-            return False
+        if self._bad or self._discarded > DISCARD_MAX or (self.inbox.ended and not self.body.ended):
+            self.connection.over(reusable=False)
+        elif self.body.ended:
+            self.connection.over(reusable=True)
 
     def _malformed(self, error: BadRequest) -> None:
-        log.warning("%s sent a body that is none, disconnected: %s", self.peer.name, error)
+        log.warning("%s sent a body that is none, disconnected: %s", self.connection.name, error)
         self._bad = error
 
-    def client_gone(self) -> None:
+    def _changed(self) -> None:
+        """Something came, or the client has gone."""
+        if self.inbox.ended:
+            self._client_gone()
+
+    def _client_gone(self) -> None:
         """The client sends no more: in HTTP one that waits for its response doesn't do that.
 
         An application that listens is told, and has a moment to end by itself; another is cancelled now.
         """
-        self.gone = True
-        if not self.over and self.task is not None:
-            if self._listening:
-                cancel_later(self.task, TOLD_S)
-            else:
-                cancel_unshielded(self.task)
-            self._finish()
+        self.gone = self.over = True
+        task: Any = self.task
+        if self._listening:
+            cancel_later(task, TOLD_S)
+        else:
+            cancel_unshielded(task)
         self.inbox.wake()
-
-    def _finish(self) -> None:
-        self.over = True
-        if self._over is not None:
-            self._over.set()
+        self.connection.close_after(task)
 
     async def _serve(self) -> None:
         try:
@@ -112,12 +123,12 @@ class Exchange:
                 raise
         except Exception as error:
             if self._bad is None and not (self.gone and isinstance(error, OSError)):
-                log.exception("%s failed", self.peer.describe())
+                log.exception("%s failed", self.connection.describe())
             self._break_off()
         else:
             if not self.response.complete and not self.gone and self._bad is None:
                 what = "without a whole response" if self.response.started else "without a response"
-                log.error("%s: the application returned %s", self.peer.describe(), what)
+                log.error("%s: the application returned %s", self.connection.describe(), what)
             self._break_off()
         finally:
             self._finish()
@@ -129,7 +140,7 @@ class Exchange:
         self.response.keeps_alive = False
         if not self.response.sent:
             self.response.sent = True
-            self.peer.write_last(plain(self._bad.status if self._bad else 500))
+            self.connection.write_last(plain(self._bad.status if self._bad else 500))
 
     async def receive(self) -> dict[str, Any]:
         """ASGI's.  Suspends until there is something to tell."""
@@ -157,7 +168,6 @@ class Exchange:
             self._continued = True
             if not self.response.sent:
                 await self.outbox.write(CONTINUE)
-        self.inbox.watch(self.peer.loop, self.client_gone)
         self._listening += 1
         try:
             await self.inbox.more()
@@ -176,7 +186,7 @@ class Exchange:
             raise ClientGone
         if self._bad is not None:
             raise ClientGone("the request's body is malformed")
-        data = self.response.body(message, leaving=self.peer.leaving)
+        data = self.response.body(message, leaving=self.connection.leaving)
         if data:
             try:
                 await self.outbox.write(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from gevent.pywsgi import WSGIHandler
 
 import compat
 from baseplate_serve._servers.asgi.cancel import cancel_unshielded
+from baseplate_serve._servers.asgi.connection import AsgiConnection
 from baseplate_serve._servers.asgi.handler import AsgiHandler
 from baseplate_serve._servers.asgi.lifespan import Lifespan
 from baseplate_serve._servers.coroutines import Coroutines
@@ -18,6 +20,9 @@ from baseplate_serve._servers.http.server import HttpServer
 from baseplate_serve.asgi import Mount, is_asgi, unmarked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from baseplate_serve._servers.asgi.inbox import Inbox
     from baseplate_serve._settings.options import ServerSettings
 
 
@@ -33,13 +38,16 @@ class AsgiServer(HttpServer):
     ) -> None:
         bases = (AsgiHandler,) if handler_class is WSGIHandler else (AsgiHandler, handler_class)
         kind = type(handler_class.__name__, bases, {"__module__": handler_class.__module__})
-        super().__init__(listener, app, settings, kind)
+        # Connections are no greenlets here, so that the pool of greenlets cannot count them.
+        self._max_connections = settings.max_concurrency
+        super().__init__(listener, app, replace(settings, max_concurrency=None), kind)
+        self.full = self._full
         self.coroutines = Coroutines()
         self.tasks: set[asyncio.Task[None]] = set()  # of requests; some go on after their response
+        self._open: set[AsgiConnection] = set()
         self._mount = app if isinstance(app, Mount) else Mount({}, asgi=app)
         apps = [unmarked(each) for _, each in self._mount.routes if is_asgi(each)]
-        self._loop: Any = self.coroutines.loop
-        self._lifespans = {id(each): Lifespan(each, self._loop) for each in apps}
+        self._lifespans = {id(each): Lifespan(each, self.coroutines.loop) for each in apps}
 
     def find(self, path: str) -> tuple[str, Any, Lifespan | None]:
         """The prefix, the application and its lifespan; None for the lifespan of a WSGI application."""
@@ -52,6 +60,40 @@ class AsgiServer(HttpServer):
             lifespan.start()
         super().start()
 
+    # Connections
+
+    def do_handle(self, sock: Any, address: Any) -> None:
+        """A client has connected.  Called in the hub."""
+        connection = AsgiConnection(self, sock, address)
+        self._open.add(connection)
+        self.connections.add(connection.tracked)
+        connection.start()
+
+    def forget(self, connection: AsgiConnection) -> None:
+        """*connection* is closed.  Switches: no."""
+        self._open.discard(connection)
+        self.connections.discard(connection.tracked)
+        self._start_accepting_if_started()  # type: ignore[attr-defined] # the stubs don't have it
+
+    def _full(self) -> bool:
+        return self._max_connections is not None and len(self._open) >= self._max_connections
+
+    def make_handler(self, sock: Any, address: Any, inbox: Inbox) -> Any:
+        """A handler for a connection's WSGI requests, which reads from *inbox*."""
+        return self.handler_class(sock, address, self, rfile=inbox)
+
+    def spawn(self, function: Callable[[], None]) -> None:
+        """Call *function* in a greenlet that `stop` kills if it must."""
+        self._greenlets.spawn(function)
+
+    # Stopping
+
+    def _end(self) -> None:
+        for connection in tuple(self._open):
+            connection.cut_off()
+        super()._end()
+        self.connections.none_left.wait(CLEAN_UP_S)
+
     def _cut_off(self) -> None:
         super()._cut_off()
         self._end_tasks()
@@ -60,10 +102,10 @@ class AsgiServer(HttpServer):
 
     def _end_tasks(self) -> None:
         """What goes on after its response gets the rest of the time, then it is cancelled."""
-        if not self.tasks or self._loop.is_closed():
+        if not self.tasks or self.coroutines.loop.is_closed():
             return
         for timeout in (max(0.0, self.deadline - monotonic()), CLEAN_UP_S):
-            _, left = compat.wait(asyncio.wait(self.tasks, timeout=timeout), loop=self._loop)
+            _, left = compat.wait(asyncio.wait(self.tasks, timeout=timeout), loop=self.coroutines.loop)
             for task in left:
                 cancel_unshielded(task)
             if not left:

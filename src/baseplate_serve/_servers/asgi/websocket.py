@@ -8,7 +8,6 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from gevent.event import Event
 from wsproto import ConnectionType, WSConnection
 from wsproto.connection import ConnectionState
 from wsproto.events import (
@@ -24,13 +23,14 @@ from wsproto.events import (
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded
+from baseplate_serve._servers.asgi.head import BadRequest
 from baseplate_serve._servers.asgi.news import News
 from baseplate_serve._servers.asgi.outbox import ClientGone
 from baseplate_serve._servers.asgi.response import plain
 from baseplate_serve._servers.graceful import CLEAN_UP_S
 
 if TYPE_CHECKING:
-    from baseplate_serve._servers.asgi.handler import Peer
+    from baseplate_serve._servers.asgi.connection import AsgiConnection
 
 log = logging.getLogger("baseplate_serve.asgi")
 
@@ -43,15 +43,16 @@ NORMAL, NO_STATUS, ABNORMAL, TOO_BIG, INTERNAL_ERROR, SERVICE_RESTART = 1000, 10
 
 
 class WebSocket:
-    """One WebSocket on *peer*'s connection, opened by the request with *head*."""
+    """One WebSocket on *connection*, opened by the request with *head*."""
 
-    def __init__(self, peer: Peer, head: bytes, app: Any, scope: dict[str, Any]) -> None:
-        self.peer = peer
+    def __init__(self, connection: AsgiConnection, head: bytes, app: Any, scope: dict[str, Any]) -> None:
+        self.connection = connection
         self.head = head
         self.app = app
         self.scope = scope
-        self.inbox = peer.inbox
-        self.connection = WSConnection(ConnectionType.SERVER)
+        self.inbox = connection.inbox
+        self.loop = connection.loop
+        self.protocol = WSConnection(ConnectionType.SERVER)
         self.task: asyncio.Task[None] | None = None
         self.accepted = self.denied = False
         self.closed: dict[str, Any] | None = None  # the websocket.disconnect message
@@ -60,33 +61,28 @@ class WebSocket:
         self._partial: list[Any] = []
         self._partial_size = 0
         self._denial: dict[str, Any] | None = None
-        self._over = Event()
 
-    def run(self) -> None:
-        """Serve it until it is closed.  Killed, it cancels the application's task.  Switches: yes."""
+    def start(self) -> None:
+        """Serve it until it is closed.  Raises: BadRequest.  Switches: no."""
         try:
-            self.connection.receive_data(self.head)
-            request: Any = next(self.connection.events())
+            self.protocol.receive_data(self.head)
+            request: Any = next(self.protocol.events())
         except RemoteProtocolError as error:
-            log.warning("%s sent what opens no WebSocket, disconnected: %s", self.peer.name, error)
-            self.peer.write_last(plain(400, str(error)))
-            return
+            raise BadRequest(f"it opens no WebSocket: {error}") from error
         self.scope["subprotocols"] = list(request.subprotocols)
         self.scope["extensions"] = {"websocket.http.response": {}}
-        self.peer.connection.hang_up = lambda: self.peer.loop.call_soon(self._restart)
-        task = self.task = self.peer.start(self._serve(), self.scope)
-        task.add_done_callback(lambda _: self._over.set())
-        self.inbox.watch(self.peer.loop, self._ended)
-        pump = self.peer.loop.create_task(self._pump())
-        try:
-            self._over.wait()
-        except BaseException:
-            cancel_unshielded(task)
-            self.peer.wait_for_end(task)
-            raise
-        finally:
-            pump.cancel()
-            self.inbox.unwatch()
+        self.connection.tracked.hang_up = lambda: self.loop.call_soon(self._restart)
+        self.inbox.changed = self._changed
+        self.task = self.connection.start_task(self._serve(), self.scope)
+        pump = self.loop.create_task(self._pump())
+        self.task.add_done_callback(lambda _: (pump.cancel(), self.connection.over(reusable=False)))
+        self._changed()
+
+    def cut_off(self) -> None:
+        """The server goes without it.  Switches: no."""
+        task: Any = self.task
+        cancel_unshielded(task)
+        self.connection.close_after(task)
 
     async def _serve(self) -> None:
         code = NORMAL
@@ -97,20 +93,20 @@ class WebSocket:
         except Exception as error:
             code = INTERNAL_ERROR
             if not (self.closed and isinstance(error, OSError)):
-                log.exception("%s failed", self.peer.describe())
+                log.exception("%s failed", self.connection.describe())
         if self.denied:
             return
         if not self.accepted:
             if self.closed is None:
-                self.peer.write_last(plain(500))
+                self.connection.write_last(plain(500))
             return
         await self._close(code)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._closing(), CLOSE_S)
 
     async def _closing(self) -> None:
-        while not self.inbox.ended and self.connection.state is not ConnectionState.CLOSED:
-            await self._news.wait(self.peer.loop)
+        while not self.inbox.ended and self.protocol.state is not ConnectionState.CLOSED:
+            await self._news.wait(self.loop)
 
     # What comes
 
@@ -122,15 +118,15 @@ class WebSocket:
             if len(self._messages) < MESSAGES_AHEAD:
                 await self.inbox.more()
             else:
-                await self._news.wait(self.peer.loop)
+                await self._news.wait(self.loop)
 
     async def _take(self, data: bytes) -> None:
         try:
-            self.connection.receive_data(data)
-            for event in self.connection.events():
+            self.protocol.receive_data(data)
+            for event in self.protocol.events():
                 await self._handle(event)
         except RemoteProtocolError as error:
-            log.warning("%s broke the WebSocket protocol: %s", self.peer.name, error)
+            log.warning("%s broke the WebSocket protocol: %s", self.connection.name, error)
             code = int(getattr(error.event_hint, "code", 1002))
             await self._close(code)
             self._disconnected(code)
@@ -153,7 +149,7 @@ class WebSocket:
         elif isinstance(event, Ping):
             await self._send(event.response())
         elif isinstance(event, CloseConnection):
-            if self.connection.state is ConnectionState.REMOTE_CLOSING:
+            if self.protocol.state is ConnectionState.REMOTE_CLOSING:
                 await self._send(event.response())
             self._disconnected(event.code or NO_STATUS, event.reason or "")
 
@@ -169,13 +165,14 @@ class WebSocket:
                 cancel_later(self.task, CLEAN_UP_S)
         self._news.wake()
 
-    def _ended(self) -> None:
-        """The client is gone, without a word or after it."""
-        self._disconnected(ABNORMAL)
+    def _changed(self) -> None:
+        """Something came; or the client is gone, without a word or after it."""
+        if self.inbox.ended:
+            self._disconnected(ABNORMAL)
 
     def _restart(self) -> None:
         """The server stops."""
-        self.peer.loop.create_task(self._say_restart())
+        self.loop.create_task(self._say_restart())
 
     async def _say_restart(self) -> None:
         if self.accepted:
@@ -187,7 +184,7 @@ class WebSocket:
         while not self._messages:
             if self.closed is not None:
                 return self.closed
-            await self._news.wait(self.peer.loop)
+            await self._news.wait(self.loop)
         message = self._messages.popleft()
         self._news.wake()  # the pump
         return message
@@ -232,11 +229,11 @@ class WebSocket:
         await self._send(RejectData(message.get("body", b""), body_finished=not more))
 
     async def _close(self, code: int, reason: str = "") -> None:
-        if self.connection.state in (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING):
+        if self.protocol.state in (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING):
             try:
                 await self._send(CloseConnection(code, reason))
             except (ClientGone, LocalProtocolError) as error:
-                log.debug("%s: %s", self.peer.name, error)
+                log.debug("%s: %s", self.connection.name, error)
 
     async def _send(self, event: Any) -> None:
-        await self.peer.outbox.write(self.connection.send(event))
+        await self.connection.outbox.write(self.protocol.send(event))

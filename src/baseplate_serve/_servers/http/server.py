@@ -43,11 +43,16 @@ class HttpServer(GracefulServer, WSGIServer):
 
     def handle(self, sock: Any, address: Any) -> None:  # gevent calls it in a greenlet of its own
         handler: Any = self.handler_class(sock, address, self)
-        connection = handler.connection = Connection(sock, address, lambda: describe(handler))
-        # A lambda, as the environ is another one for each request.
-        current_request_headers.set(lambda name: from_environ(handler.environ or {})(name))  # noqa: PLW0108
+        connection = Connection(sock, address, lambda: describe(handler))
         self.connections.add(connection)
         try:
-            handler.handle()
+            self.serve(handler, connection)
         finally:
             self.connections.discard(connection)
+
+    def serve(self, handler: Any, connection: Connection) -> None:
+        """Serve *connection* with pywsgi's *handler*.  Switches: yes."""
+        handler.connection = connection
+        # A lambda, as the environ is another one for each request.
+        current_request_headers.set(lambda name: from_environ(handler.environ or {})(name))  # noqa: PLW0108
+        handler.handle()

@@ -1,0 +1,249 @@
+"""One client: its requests are told apart in the loop, and each goes to its application."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from baseplate_serve._lifecycle.connections import Connection
+from baseplate_serve._logs.trace import current_request_headers, from_pairs
+from baseplate_serve._servers.asgi.handler import Turns
+from baseplate_serve._servers.asgi.head import BadRequest, Request, parse
+from baseplate_serve._servers.asgi.http import Exchange
+from baseplate_serve._servers.asgi.inbox import Inbox
+from baseplate_serve._servers.asgi.outbox import Outbox
+from baseplate_serve._servers.asgi.response import plain
+from baseplate_serve._servers.graceful import CLEAN_UP_S
+from baseplate_serve._servers.http.handler import describe
+from baseplate_serve._sockets.shut import shut
+from baseplate_serve.state import SERVER_STATE
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Coroutine
+
+    from baseplate_serve._servers.asgi.server import AsgiServer
+    from baseplate_serve._servers.asgi.websocket import WebSocket
+
+log = logging.getLogger("baseplate_serve.asgi")
+
+ASGI = {"version": "3.0", "spec_version": "2.4"}
+
+
+class AsgiConnection:
+    """Serves one connection, without a greenlet of its own, from `start` until it closes itself.
+
+    Everything here runs in the loop, and nothing waits.
+    """
+
+    def __init__(self, server: AsgiServer, sock: Any, address: Any) -> None:
+        self._server = server
+        self._sock = sock
+        self._address = address
+        self._raw: Any = sock._sock  # noqa: SLF001 (past gevent: it must not wait)
+        self.loop: Any = server.coroutines.loop
+        self.inbox = Inbox(sock, self.loop)
+        self.outbox = Outbox(self._raw, self.loop)
+        self.tracked = Connection(sock, address, self._describe)
+        self.name = self.tracked.peer
+        self.client = _address(address)
+        self.server = _address(self._raw.getsockname())
+        self._requestline = ""
+        self._serving: Exchange | WebSocket | None = None
+        self._turns: Turns | None = None  # once there was a request for a WSGI application
+        self._handler: Any = None
+        self._closed = False
+
+    def start(self) -> None:
+        """Serve.  Switches: no."""
+        self.inbox.changed = self._look
+        self.inbox.resume()
+
+    def cut_off(self) -> None:
+        """End what is in flight: its task is cancelled and the connection closes after that.
+
+        pywsgi's greenlet is left to the server.  Switches: no.
+        """
+        if self._serving is not None:
+            self._serving.cut_off()
+        elif self._handler is None:
+            self._close()
+
+    # Requests
+
+    def _look(self) -> None:
+        """Serve the next request, if its head has arrived."""
+        inbox = self.inbox
+        if inbox.buffer and self.tracked.began_at is None:
+            self.tracked.began()
+        try:
+            head = inbox.head()
+            if head is not None:
+                self._dispatch(head, parse(head))
+            elif inbox.ended:
+                self._close()
+        except BadRequest as error:
+            log.warning("%s sent what is no request, disconnected: %s", self.name, error)
+            self.write_last(plain(error.status, str(error)))
+            self._close()
+
+    def _dispatch(self, head: bytes, request: Request) -> None:
+        prefix, app, lifespan = self._server.find(request.path)
+        if lifespan is None:
+            self._give(app)
+            return
+        self.inbox.take(len(head))
+        self._requestline = f"{request.method} {request.raw_path.decode('latin-1')}"
+        scope = _scope(request, self, prefix)
+        if lifespan.state:
+            scope["state"] = lifespan.state.copy()
+        if request.is_websocket:
+            from baseplate_serve._servers.asgi.websocket import WebSocket  # noqa: PLC0415 (few need it)
+
+            self._serving = WebSocket(self, head, app, scope)
+        else:
+            self._serving = Exchange(self, request, app, scope)
+        self._serving.start()
+
+    def over(self, *, reusable: bool) -> None:
+        """What was served is over; the connection may be used again, or closes.  Switches: no."""
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s %s over", self.name, self._describe())
+        self._serving = None
+        if not reusable:
+            self._close()
+            return
+        self.tracked.ended()
+        self.inbox.changed = self._look
+        if self.inbox.buffer or self.inbox.ended:
+            self._look()
+
+    def _close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self.inbox.changed = _ignore
+        self.inbox.pause()
+        if self._turns is not None:
+            self._turns.give(None)
+        # What was sent and not read makes the kernel break the connection, and our last words may be lost.
+        shut(self._raw, socket.SHUT_WR)
+        try:
+            self._raw.recv(16384)
+        except OSError as error:
+            log.debug("%s: %s", self.name, error)
+        self._sock.close()
+        self._server.forget(self)
+
+    # Requests for WSGI applications
+
+    def _give(self, app: Any) -> None:
+        self.inbox.pause()
+        self.inbox.changed = _ignore
+        if self._turns is None:
+            self._turns = Turns(
+                lambda: self._server.spawn(self._serve_wsgi),
+                lambda: self.loop.call_soon(self._take_back),
+            )
+        self._turns.give(app)
+
+    def _serve_wsgi(self) -> None:
+        """In a greenlet."""
+        handler = self._handler = self._server.make_handler(self._sock, self._address, self.inbox)
+        handler.turns = self._turns
+        try:
+            self._server.serve(handler, self.tracked)
+        finally:
+            self._handler = None
+            self._close()
+
+    def _take_back(self) -> None:
+        if not self._closed:
+            self.inbox.changed = self._look
+            self.inbox.resume()
+            if self.inbox.buffer or self.inbox.ended:
+                self._look()
+
+    # What exchanges and WebSockets need
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the connection closes after the response."""
+        return SERVER_STATE.shutting_down or self.tracked.leaving
+
+    def start_task(self, coro: Coroutine[Any, Any, None], scope: dict[str, Any]) -> asyncio.Task[None]:
+        """A task for a request, tracked.
+
+        It has no context variables but the one that log lines take their trace from.  Switches: no.
+        """
+        context = Context()
+        context.run(current_request_headers.set, from_pairs(scope["headers"]))
+        task: asyncio.Task[None] = self.loop.create_task(coro, context=context)
+        tasks = self._server.tasks
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        return task
+
+    def close_after(self, task: asyncio.Task[None]) -> None:
+        """Close once *task*, which is cancelled, has cleaned up; it has CLEAN_UP_S for that."""
+        if task.done():
+            self._close()
+            return
+        too_late = self.loop.call_later(CLEAN_UP_S, self._give_up)
+        task.add_done_callback(lambda _: (too_late.cancel(), self._close()))
+
+    def _give_up(self) -> None:
+        log.error("%s was cancelled and does not end", self.describe())
+        self._close()
+
+    def describe(self) -> str:
+        """The request in flight, for logs."""
+        return self.tracked.describe()
+
+    def write_last(self, data: bytes) -> None:
+        """The server's own words, as much as the client takes at once.  Switches: no."""
+        try:
+            self._raw.send(data)
+        except OSError as error:
+            log.debug("%s: %s", self.name, error)
+
+    def _describe(self) -> str:
+        """``GET /path``: no query (it may hold secrets), no control characters (they come from the wire)."""
+        if self._handler is not None and self._serving is None:
+            return describe(self._handler)
+        return (self._requestline or "a request").encode("unicode_escape").decode("ascii")
+
+
+def _scope(request: Request, connection: AsgiConnection, prefix: str) -> dict[str, Any]:
+    websocket = request.is_websocket
+    scope = {
+        "type": "websocket" if websocket else "http",
+        "asgi": ASGI,
+        "http_version": f"1.{request.minor}",
+        "method": request.method,
+        "scheme": "ws" if websocket else "http",
+        "path": request.path,
+        "raw_path": request.raw_path,
+        "query_string": request.query,
+        "root_path": prefix,
+        "headers": request.headers,
+        "client": connection.client,
+        "server": connection.server,
+    }
+    if websocket:
+        del scope["method"]
+    return scope
+
+
+def _address(address: Any) -> list[Any] | None:
+    """As ASGI wants it: host and port; a unix socket's path and None; None if there is no name."""
+    if isinstance(address, tuple):
+        return [address[0], address[1]]
+    path = address.decode() if isinstance(address, bytes) else address
+    return [path, None] if path else None
+
+
+def _ignore() -> None:
+    pass
