@@ -1,4 +1,4 @@
-"""ASGI applications on the WSGI server's connections.
+"""ASGI applications, or some beside WSGI applications: connections that are served in the loop.
 
 inbox.py       what a client has sent and nobody has taken: for greenlets and for coroutines
 outbox.py      what goes to it
@@ -10,7 +10,8 @@ http.py        one request: the application's task, `receive` and `send`
 cancel.py      cancelling such a task
 websocket.py   one WebSocket
 lifespan.py    start-up and shutdown
-handler.py     a connection: which application, and when it may be used again
+connection.py  a connection: which application a request is for, and what comes after it
+handler.py     pywsgi's side of a connection, where some requests are for WSGI applications
 server.py      the server
 
 Imported only for applications that need it.

@@ -46,11 +46,11 @@ class AsgiConnection:
         self.loop: Any = server.coroutines.loop
         self.inbox = Inbox(sock, self.loop)
         self.outbox = Outbox(self._raw, self.loop)
-        self.tracked = Connection(sock, address, self._describe)
+        self.tracked = Connection(sock, address, self.describe)
         self.name = self.tracked.peer
         self.client = _address(address)
         self.server = _address(self._raw.getsockname())
-        self._requestline = ""
+        self._request: Request | None = None  # the last one
         self._serving: Exchange | WebSocket | None = None
         self._turns: Turns | None = None  # once there was a request for a WSGI application
         self._handler: Any = None
@@ -90,13 +90,14 @@ class AsgiConnection:
             self._close()
 
     def _dispatch(self, head: bytes, request: Request) -> None:
-        prefix, app, lifespan = self._server.find(request.path)
+        path = request.path
+        prefix, app, lifespan = self._server.find(path)
         if lifespan is None:
             self._give(app)
             return
         self.inbox.take(len(head))
-        self._requestline = f"{request.method} {request.raw_path.decode('latin-1')}"
-        scope = _scope(request, self, prefix)
+        self._request = request
+        scope = _scope(request, path, self, prefix)
         if lifespan.state:
             scope["state"] = lifespan.state.copy()
         if request.is_websocket:
@@ -110,7 +111,7 @@ class AsgiConnection:
     def over(self, *, reusable: bool) -> None:
         """What was served is over; the connection may be used again, or closes.  Switches: no."""
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("%s %s over", self.name, self._describe())
+            log.debug("%s %s over", self.name, self.describe())
         self._serving = None
         if not reusable:
             self._close()
@@ -181,26 +182,27 @@ class AsgiConnection:
         context = Context()
         context.run(current_request_headers.set, from_pairs(scope["headers"]))
         task: asyncio.Task[None] = self.loop.create_task(coro, context=context)
-        tasks = self._server.tasks
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        self._server.tasks.add(task)
         return task
+
+    def task_over(self, task: Any) -> None:
+        """Says a task of `start_task` as its last word: a callback of the task's would cost 1 µs more."""
+        self._server.tasks.discard(task)
 
     def close_after(self, task: asyncio.Task[None]) -> None:
         """Close once *task*, which is cancelled, has cleaned up; it has CLEAN_UP_S for that."""
-        if task.done():
-            self._close()
-            return
         too_late = self.loop.call_later(CLEAN_UP_S, self._give_up)
-        task.add_done_callback(lambda _: (too_late.cancel(), self._close()))
+
+        def ended(_: object) -> None:
+            too_late.cancel()
+            self.task_over(task)  # one that was cancelled before its first step has no last word
+            self._close()
+
+        task.add_done_callback(ended)
 
     def _give_up(self) -> None:
         log.error("%s was cancelled and does not end", self.describe())
         self._close()
-
-    def describe(self) -> str:
-        """The request in flight, for logs."""
-        return self.tracked.describe()
 
     def write_last(self, data: bytes) -> None:
         """The server's own words, as much as the client takes at once.  Switches: no."""
@@ -209,14 +211,18 @@ class AsgiConnection:
         except OSError as error:
             log.debug("%s: %s", self.name, error)
 
-    def _describe(self) -> str:
+    def describe(self) -> str:
         """``GET /path``: no query (it may hold secrets), no control characters (they come from the wire)."""
         if self._handler is not None and self._serving is None:
             return describe(self._handler)
-        return (self._requestline or "a request").encode("unicode_escape").decode("ascii")
+        request = self._request
+        if request is None:
+            return "a request"
+        path = request.raw_path.decode("latin-1")
+        return f"{request.method} {path}".encode("unicode_escape").decode("ascii")
 
 
-def _scope(request: Request, connection: AsgiConnection, prefix: str) -> dict[str, Any]:
+def _scope(request: Request, path: str, connection: AsgiConnection, prefix: str) -> dict[str, Any]:
     websocket = request.is_websocket
     scope = {
         "type": "websocket" if websocket else "http",
@@ -224,7 +230,7 @@ def _scope(request: Request, connection: AsgiConnection, prefix: str) -> dict[st
         "http_version": f"1.{request.minor}",
         "method": request.method,
         "scheme": "ws" if websocket else "http",
-        "path": request.path,
+        "path": path,
         "raw_path": request.raw_path,
         "query_string": request.query,
         "root_path": prefix,

@@ -35,7 +35,8 @@ class Request:
     """The head of a request.  Names of headers are in lower case."""
 
     method: str
-    target: bytes  # as it was sent
+    raw_path: bytes  # percent-encoded, without the query
+    query: bytes
     minor: int  # of HTTP/1.
     headers: list[tuple[bytes, bytes]]
     length: int | None = 0  # of the body; None: chunked
@@ -48,18 +49,9 @@ class Request:
         return self.upgrade == b"websocket" and self.method == "GET"
 
     @property
-    def raw_path(self) -> bytes:
-        """The path, percent-encoded, without the query."""
-        return self.target.partition(b"?")[0]
-
-    @property
     def path(self) -> str:
         raw = self.raw_path
         return (unquote_to_bytes(raw) if b"%" in raw else raw).decode("utf-8", "replace")
-
-    @property
-    def query(self) -> bytes:
-        return self.target.partition(b"?")[2]
 
 
 def parse(head: bytes) -> Request:
@@ -75,7 +67,8 @@ def parse(head: bytes) -> Request:
     if len(headers) != lines:
         raise BadRequest("a line of the head is no header field")
     minor = line[3] == b"1"
-    request = Request(line[1].decode(), _origin_form(line[2]), int(minor), headers, keeps_alive=minor)
+    raw_path, _, query = _origin_form(line[2]).partition(b"?")
+    request = Request(line[1].decode(), raw_path, query, int(minor), headers, keeps_alive=minor)
     given: dict[bytes, bytes] = {}
     for name, value in headers:
         if name in _MEANT_FOR_US:

@@ -27,9 +27,25 @@ DISCONNECT = {"type": "http.disconnect"}
 class Exchange:
     """One request and its response, on *connection*."""
 
-    def __init__(
-        self, connection: AsgiConnection, request: Request, app: Any, scope: dict[str, Any]
-    ) -> None:
+    __slots__ = (
+        "_bad",
+        "_body_given",
+        "_continued",
+        "_discarded",
+        "_listening",
+        "app",
+        "body",
+        "connection",
+        "gone",
+        "inbox",
+        "outbox",
+        "over",
+        "response",
+        "scope",
+        "task",
+    )
+
+    def __init__(self, connection: AsgiConnection, request: Request, app: Any, scope: dict[str, Any]) -> None:
         self.connection = connection
         self.app = app
         self.scope = scope
@@ -131,6 +147,7 @@ class Exchange:
                 log.error("%s: the application returned %s", self.connection.describe(), what)
             self._break_off()
         finally:
+            self.connection.task_over(self.task)
             self._finish()
 
     def _break_off(self) -> None:

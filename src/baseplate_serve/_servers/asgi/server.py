@@ -33,6 +33,8 @@ class AsgiServer(HttpServer):
     the last request's task.
     """
 
+    coroutines: Coroutines
+
     def __init__(
         self, listener: Any, app: Any, settings: ServerSettings, handler_class: type[WSGIHandler]
     ) -> None:
@@ -41,7 +43,7 @@ class AsgiServer(HttpServer):
         # Connections are no greenlets here, so that the pool of greenlets cannot count them.
         self._max_connections = settings.max_concurrency
         super().__init__(listener, app, replace(settings, max_concurrency=None), kind)
-        self.full = self._full
+        self.full = self._full  # type: ignore[method-assign] # where gevent puts its pool's
         self.coroutines = Coroutines()
         self.tasks: set[asyncio.Task[None]] = set()  # of requests; some go on after their response
         self._open: set[AsgiConnection] = set()
@@ -80,7 +82,7 @@ class AsgiServer(HttpServer):
 
     def make_handler(self, sock: Any, address: Any, inbox: Inbox) -> Any:
         """A handler for a connection's WSGI requests, which reads from *inbox*."""
-        return self.handler_class(sock, address, self, rfile=inbox)
+        return self.handler_class(sock, address, self, rfile=inbox)  # type: ignore[call-arg] # no stub has it
 
     def spawn(self, function: Callable[[], None]) -> None:
         """Call *function* in a greenlet that `stop` kills if it must."""

@@ -75,8 +75,13 @@ class WebSocket:
         self.inbox.changed = self._changed
         self.task = self.connection.start_task(self._serve(), self.scope)
         pump = self.loop.create_task(self._pump())
-        self.task.add_done_callback(lambda _: (pump.cancel(), self.connection.over(reusable=False)))
+        self.task.add_done_callback(lambda task: self._over(task, pump))
         self._changed()
+
+    def _over(self, task: asyncio.Task[None], pump: asyncio.Task[None]) -> None:
+        pump.cancel()
+        self.connection.task_over(task)
+        self.connection.over(reusable=False)
 
     def cut_off(self) -> None:
         """The server goes without it.  Switches: no."""
