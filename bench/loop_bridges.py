@@ -36,7 +36,19 @@ def wait_suspending(name: str, seconds: float) -> Figures:
     return _wait(name, seconds, _suspends_once)
 
 
-def _wait(name: str, seconds: float, function: Callable[[], Coroutine[Any, Any, None]]) -> Figures:
+def wait_in_step_greenlet(name: str, seconds: float) -> Figures:
+    """A `compat.StepGreenlet` waits for a coroutine that never suspends."""
+    if name == OURS:
+        import compat  # noqa: PLC0415 (not in the process of a loop that has nothing to do with it)
+
+        compat.attached_loop()
+        return _wait(name, seconds, _ready, compat.StepGreenlet)
+    return _wait(name, seconds, _ready)
+
+
+def _wait(
+    name: str, seconds: float, function: Callable[[], Coroutine[Any, Any, None]], kind: Any = None
+) -> Figures:
     if name not in (OURS, ASYNCIO_GEVENT):
         return _limit(name, seconds, function)
     import gevent  # noqa: PLC0415 (not in the process of a loop that has nothing to do with it)
@@ -47,7 +59,7 @@ def _wait(name: str, seconds: float, function: Callable[[], Coroutine[Any, Any, 
         for _ in range(n):
             call(function)
 
-    figures: Figures = gevent.spawn(repeat, work, seconds).get()
+    figures: Figures = (kind or gevent.Greenlet).spawn(repeat, work, seconds).get()
     return figures
 
 

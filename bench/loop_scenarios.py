@@ -62,6 +62,9 @@ SCENARIOS = {
     "wait": Scenario(
         "greenlet waits for a coroutine", loop_bridges.wait_ready, BRIDGES, notes=(LIMIT, LOOP_A_CALL)
     ),
+    "wait-step": Scenario(
+        "... in a StepGreenlet", loop_bridges.wait_in_step_greenlet, (ASYNCIO, OURS), notes=(LIMIT,)
+    ),
     "wait-sleep0": Scenario(
         "... that suspends once", loop_bridges.wait_suspending, BRIDGES, notes=(LIMIT, LOOP_A_CALL)
     ),

@@ -24,9 +24,10 @@ real_thread_id = monkey.get_original("threading", "get_ident")
 variable = contextvars.ContextVar("variable", default="unset")
 
 
-@pytest.fixture(autouse=True)
-def _attached():
+@pytest.fixture(autouse=True, params=[gevent.Greenlet, compat.StepGreenlet], ids=lambda kind: kind.__name__)
+def _attached(request, monkeypatch):
     loop = attached_loop()
+    monkeypatch.setattr(gevent, "spawn", request.param.spawn)
     yield
     assert asyncio.all_tasks(loop) == set()
     loop.detach()

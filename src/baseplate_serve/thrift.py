@@ -28,8 +28,10 @@ def make_server(server_config: Mapping[str, str], listener: Any, app: Any) -> Th
         raise ApplicationError(f"the thrift server needs a TProcessor, the factory returned {app!r}")
     server = ThriftServer(listener, app, settings, around_connection=observers.rpc_attributes(app))
     if bridge(app):
-        from baseplate_serve._servers.coroutines import Coroutines  # noqa: PLC0415 (imports asyncio)
+        from baseplate_serve._servers.coroutines import Coroutines  # noqa: PLC0415 (likewise)
+        from compat import StepGreenlet  # noqa: PLC0415 (imports asyncio)
 
         server.coroutines = Coroutines()
+        server.spawn_in(StepGreenlet)
     observers.start_runtime_monitor(server_config, app, server.pool)
     return server

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from compat._first_step import StepGreenlet
 from compat._hand_off import HandOff, no_handoff
 from compat.bridge import (
     async_to_sync,
@@ -24,6 +25,7 @@ __all__ = [
     "HandOff",
     "HubEventLoop",
     "HubEventLoopPolicy",
+    "StepGreenlet",
     "WouldDeadlock",
     "async_to_sync",
     "attached_loop",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import greenlet
@@ -52,9 +53,9 @@ class Runner(greenlet.greenlet):
         self.thread = thread  # whose hub it is, for `threading.current_thread()`
 
     def run(self, work: Work) -> None:
-        threads = _threads()
+        known = threads()
         if self.thread is not None:
-            threads[get_ident()] = self.thread
+            known[get_ident()] = self.thread
         try:
             while True:
                 back = work(self)
@@ -65,7 +66,7 @@ class Runner(greenlet.greenlet):
                 self.busy = False
                 work = _switch(back)  # not the hub's own switch(): parking is no blocking
         finally:  # dismissed, too; not when it is collected: the traceback of a step may hold it for long
-            threads.pop(get_ident(), None)
+            known.pop(get_ident(), None)
 
     def work_on(self, work: Work) -> Any:
         """Start *work*; returns when the runner parks, or, called in the hub, blocks."""
@@ -79,23 +80,11 @@ class Runner(greenlet.greenlet):
 
     def switch(self, *args: Any, **kwargs: Any) -> Any:
         """As greenlets do; from a greenlet that a step made: to the runner that the step is in now."""
-        return _switch(self._destination(), *args, **kwargs)
+        return _switch(destination(self), *args, **kwargs)
 
     def throw(self, *args: Any) -> Any:
         """As `switch`."""
-        return _throw(self._destination(), *args)
-
-    def _destination(self) -> greenlet.greenlet:
-        loop: Any = get_running_loop()
-        active: Runner | None = getattr(loop, "_active", None)
-        if active is None:
-            return self
-        child = greenlet.getcurrent()
-        while child.parent is not None and not isinstance(child.parent, (Runner, Relay)):
-            child = child.parent
-        if child.parent is not None:
-            child.parent = loop._relay()
-        return active
+        return _throw(destination(self), *args)
 
     @property
     def gr_context(self) -> Context | None:
@@ -106,6 +95,24 @@ class Runner(greenlet.greenlet):
     @gr_context.setter
     def gr_context(self, context: Context | None) -> None:
         set_context(self, context)
+
+
+def destination(named: greenlet.greenlet) -> greenlet.greenlet:
+    """Where control goes that somebody gives to *named*, which runs a step, or did."""
+    loop: Any = get_running_loop()
+    active: greenlet.greenlet | None = getattr(loop, "_active", None)
+    if active is None:
+        return named
+    child = greenlet.getcurrent()
+    while (
+        child.parent is not None
+        and not hasattr(child.parent, "interrupted")
+        and not isinstance(child.parent, Relay)
+    ):
+        child = child.parent
+    if child.parent is not None:
+        child.parent = loop._relay()
+    return active
 
 
 class Relay(greenlet.greenlet):
@@ -142,6 +149,15 @@ class Relay(greenlet.greenlet):
         return _throw(self.loop._active or self, *args)
 
 
+def own_context(current: greenlet.greenlet) -> Context:
+    """The context variables of the *current* greenlet, not a copy."""
+    context = get_context(current)
+    if context is None:
+        context = copy_context()
+        set_context(current, context)
+    return context
+
+
 def dismiss(parked: greenlet.greenlet) -> None:
     """End a runner that is parked, or a relay."""
     if parked:
@@ -149,7 +165,7 @@ def dismiss(parked: greenlet.greenlet) -> None:
         _throw(parked)
 
 
-def _threads() -> dict[int, threading.Thread]:
+def threads() -> dict[int, threading.Thread]:
     """Where a patched `threading` finds the present greenlet's thread; else it would make a `Dummy-17`."""
     patched = monkey.is_module_patched("threading")
     return threading._active if patched else {}  # type: ignore[attr-defined] # where it looks

@@ -17,7 +17,6 @@ from compat._task import HubTask, Interrupted
 
 if TYPE_CHECKING:
     import threading
-    from contextvars import Context
 
     from compat._timers import Timers
 
@@ -58,6 +57,7 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
         self._cancelled_in_vain = False
         self._failure: BaseException | None = None  # SystemExit or KeyboardInterrupt: run_forever raises it
         self._reporting = False
+        self._asyncgen_hooks: Any = (None, None)  # while it runs; asynchronous generators are the thread's
         self._again = self._hub_loop.timer(0)
         self._after_events = self._hub_loop.timer(0, priority=LAST) if _can_feed(self._hub_loop) else None
         self._feed: Any = getattr(self._after_events, "feed", None)
@@ -144,7 +144,7 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
         self._active = runner
         set_running_loop(self)
         # Asynchronous generators are their thread's; another loop may have run in it since.
-        sys.set_asyncgen_hooks(self._asyncgen_firstiter_hook, self._asyncgen_finalizer_hook)
+        sys.set_asyncgen_hooks(*self._asyncgen_hooks)
 
     def _leave(self, runner: Runner) -> greenlet.greenlet | None:
         set_running_loop(None)
@@ -209,40 +209,6 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
         for task, cancellations in interrupted:
             task._step_is_over(cancellations)
 
-    def _run_first_step(self, coro: Any, context: Context) -> asyncio.Task[Any]:
-        """A task for *coro* whose first step runs at once, in a runner, before this returns (or it blocks).
-
-        In a greenlet that is in no callback of any loop.  Switches: to a runner and back, past the hub.
-        """
-        pending, self._wake_pending = self._wake_pending, True  # the task asks for a turn, and gets this one
-        try:
-            task = HubTask(coro, loop=self, context=context)
-        finally:
-            self._wake_pending = pending
-        runner = self._idle_runner()
-        runner.caller = greenlet.getcurrent()
-        runner.first = self._ready.pop()
-        runner.work_on(self._first_step)
-        return task
-
-    def _first_step(self, runner: Runner) -> greenlet.greenlet | None:
-        handle, runner.first = runner.first, None
-        self._enter(runner)
-        try:
-            set_context(runner, handle._context)
-            blocked = self.hand_offs + self.holds
-            try:  # noqa: SIM105 (suppress() costs a microsecond here)
-                handle._callback(*handle._args)
-            except (SystemExit, KeyboardInterrupt):
-                pass  # the task holds them, for who asks
-            if blocked != self.hand_offs + self.holds:
-                self._settle(runner)
-                self._plan_alone()
-        finally:
-            handle = None
-            back = self._leave(runner)
-        return back
-
     # Blocked callbacks
 
     def _suspend(self, hub: Hub) -> Any:
@@ -273,7 +239,7 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
             if not hand_off:
                 self._held -= 1
             self._active = runner
-            sys.set_asyncgen_hooks(self._asyncgen_firstiter_hook, self._asyncgen_finalizer_hook)
+            sys.set_asyncgen_hooks(*self._asyncgen_hooks)
             set_running_loop(self)
             if task is not None:
                 enter_task(self, task)

@@ -9,12 +9,14 @@ import inspect
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import gevent
-import greenlet
 from gevent._waiter import Waiter
+from greenlet import getcurrent
 
 from compat._asyncio import enter_task, get_running_loop, leave_task, set_running_loop
+from compat._first_step import StepGreenlet
 from compat._greenlets import result_of
 from compat._hand_off import HandOff, in_section, let_hub_know
+from compat._runner import own_context
 from compat.errors import WouldDeadlock
 from compat.loop import HubEventLoop
 
@@ -68,11 +70,18 @@ def wait(awaitable: Awaitable[R], timeout: float | None = None, *, loop: HubEven
     not running or is closed meanwhile.  Switches: yes.
     """
     inside: Any = get_running_loop()
+    if inside is None and timeout is None and type(caller := getcurrent()) is StepGreenlet:
+        begun: asyncio.Task[R] | None = caller.first_step(awaitable, loop)
+        if begun is not None:
+            if not begun.done():
+                with caller.lend():
+                    _block(caller.attached, begun, None, None, None)
+            return begun.result()
     loop, step = _loop_and_step(awaitable, loop, inside)
     if not inspect.iscoroutine(awaitable) or loop._task_factory is not None or loop._held:
         task = asyncio.ensure_future(awaitable, loop=loop)
     else:
-        task = _start(loop, awaitable, inside, step, _own_context())
+        task = _start(loop, awaitable, inside, step, own_context(getcurrent()))
     if not task.done():
         _block(loop, task, timeout, inside, step)
     return task.result()
@@ -114,7 +123,7 @@ def _loop_for(awaitable: object, inside: Any) -> HubEventLoop:
 def _check(loop: HubEventLoop, inside: Any) -> asyncio.Task[Any] | None:
     """The task whose step waits, if any; raises where waiting is impossible."""
     hub: Any = gevent.get_hub()
-    if greenlet.getcurrent() is hub:
+    if getcurrent() is hub:
         raise WouldDeadlock("the hub itself cannot wait: wait() is for greenlets")
     if loop._hub is not hub:
         raise RuntimeError("the loop belongs to another thread: use asyncio.run_coroutine_threadsafe")
@@ -171,15 +180,6 @@ def _start(
         set_running_loop(inside)
         if step is not None:
             enter_task(inside, step)
-
-
-def _own_context() -> contextvars.Context:
-    """The calling greenlet's context variables, not a copy."""
-    greenlet_ = greenlet.getcurrent()
-    context = greenlet_.gr_context
-    if context is None:
-        context = greenlet_.gr_context = contextvars.copy_context()
-    return context
 
 
 def _block(
@@ -249,7 +249,7 @@ def sync_to_async(function: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R
 
     @functools.wraps(function)
     async def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        context = contextvars.copy_context() if (own := greenlet.getcurrent().gr_context) is None else own
+        context = contextvars.copy_context() if (own := getcurrent().gr_context) is None else own
         called = gevent.Greenlet(function, *args, **kwargs)
         called.gr_context = context
         called.start()

@@ -13,6 +13,7 @@ from gevent.event import Event
 from compat._asyncio import get_running_loop
 from compat._children import Children
 from compat._descriptors import Descriptors, NoSelector
+from compat._first_step import FirstSteps
 from compat._hand_off import HandOff, let_hub_know
 from compat._handles import Handle, TimerHandle
 from compat._runner import Runner, dismiss
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _get_ident = monkey.get_original("threading", "get_ident")  # in a patched process the other is a greenlet's
 
 
-class HubEventLoop(Turns, Descriptors, Transports, Signals, Threads, Children):
+class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Children):
     """An asyncio event loop in the hub of the thread that made it.
 
     Callbacks run in runner greenlets.  A task's step that calls something that blocks in gevent suspends that
@@ -205,6 +206,7 @@ class HubEventLoop(Turns, Descriptors, Transports, Signals, Threads, Children):
             )
         self._set_coroutine_origin_tracking(self._debug)
         self._hooks_before = sys.get_asyncgen_hooks()
+        self._asyncgen_hooks = (self._asyncgen_firstiter_hook, self._asyncgen_finalizer_hook)
         self._thread = threading.current_thread()
         self._thread_id = _get_ident()
         if self._primary is None:

@@ -49,6 +49,10 @@ class GracefulServer(StreamServer):
         super().__init__(listener, spawn=self._greenlets, **pywsgi)
         self.stop_timeout = stop_timeout.total_seconds()
 
+    def spawn_in(self, greenlet_class: type[gevent.Greenlet[..., Any]]) -> None:
+        """Serve connections in greenlets of *greenlet_class* from now on."""
+        self._greenlets.greenlet_class = greenlet_class
+
     def in_flight(self) -> list[InFlight]:
         """The requests in flight, oldest first."""
         return self.connections.in_flight()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def waits(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
-        return wait(result) if inspect.isawaitable(result) else result
+        if type(result) is not CoroutineType and not inspect.isawaitable(result):
+            return result
+        return wait(result)
 
     return call
