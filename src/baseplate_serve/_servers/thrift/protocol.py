@@ -15,7 +15,7 @@ from thrift.transport.TTransport import TTransportException
 
 from baseplate_serve._servers.thrift.dialect import Dialect
 from baseplate_serve._servers.thrift.header import MalformedMessage
-from baseplate_serve._servers.thrift.transport import ConnectionLost
+from baseplate_serve._servers.thrift.wire import ConnectionLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,20 +33,26 @@ class Protocol(THeaderProtocol):  # type: ignore[misc] # thrift is untyped
         self.call: tuple[str, int, int] | None = None  # name, message type, sequence id
         self.read_whole = False  # the call's message has been read to its end
         self._by_id: dict[int, Any] = {}
+        self._current_id: int | None = None  # what `_protocol` is
         super().__init__(transport, tuple(dialect.value for dialect in Dialect))
 
     def _set_protocol(self) -> None:
         protocol_id = self.trans.protocol_id
+        if protocol_id != self._current_id:
+            self._use(protocol_id)
+        # The codec reads the limits from the protocol it is given: this one.
+        limit = self.trans.length_limit
+        self.string_length_limit = self.container_length_limit = limit
+        self._protocol.string_length_limit = self._protocol.container_length_limit = limit
+
+    def _use(self, protocol_id: int) -> None:
         protocol = self._by_id.get(protocol_id)
         if protocol is None:
             if protocol_id not in PROTOCOLS_BY_ID:
                 raise MalformedMessage(f"unknown protocol {protocol_id}", TProtocolException.NOT_IMPLEMENTED)
             protocol = self._by_id[protocol_id] = PROTOCOLS_BY_ID[protocol_id](self.trans)
+        self._current_id = protocol_id
         self._protocol = protocol
-        # The codec reads the limits from the protocol it is given: this one.
-        limit = self.trans.length_limit
-        self.string_length_limit = self.container_length_limit = limit
-        protocol.string_length_limit = protocol.container_length_limit = limit
         self._fast_encode = protocol._fast_encode  # noqa: SLF001 (generated code's own entry point)
         self._fast_decode = protocol._fast_decode and _CheckedDecode(protocol._fast_decode)  # noqa: SLF001
 
@@ -55,6 +61,9 @@ class Protocol(THeaderProtocol):  # type: ignore[misc] # thrift is untyped
         self.read_whole = False
         self.trans.readFrame(0)
         self._set_protocol()
+        self.call = self.trans.read_call()
+        if self.call is not None:
+            return self.call
         try:
             self.call = self._protocol.readMessageBegin()
         except (ConnectionLost, MalformedMessage):
@@ -66,7 +75,13 @@ class Protocol(THeaderProtocol):  # type: ignore[misc] # thrift is untyped
     def start_over(self) -> None:
         """Forget a message that was read or written in part: the compact protocol remembers where it was."""
         self._by_id.clear()
+        self._current_id = None
         self._set_protocol()
+
+    def writeMessageBegin(self, name: str, ttype: int, seqid: int) -> None:  # noqa: N802 (Thrift's name)
+        self.trans.sequence_id = seqid
+        if not self.trans.write_call(name, ttype, seqid):
+            self._protocol.writeMessageBegin(name, ttype, seqid)
 
     def readMessageEnd(self) -> None:  # noqa: N802 (Thrift's name)
         self._protocol.readMessageEnd()

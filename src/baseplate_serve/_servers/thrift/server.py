@@ -14,7 +14,8 @@ from baseplate_serve._logs.trace import current_request_headers, from_theader
 from baseplate_serve._servers.graceful import GracefulServer
 from baseplate_serve._servers.thrift.header import MalformedMessage
 from baseplate_serve._servers.thrift.protocol import Protocol
-from baseplate_serve._servers.thrift.transport import ConnectionLost, MessageTransport
+from baseplate_serve._servers.thrift.transport import MessageTransport
+from baseplate_serve._servers.thrift.wire import ConnectionLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +59,7 @@ class ThriftServer(GracefulServer):
         self.connections.add(connection)
         try:
             with self._around_connection(self, address):
-                while transport.receive():
+                while transport.receive(leaving=connection.leaving):
                     if not self._process(protocol, transport):
                         break
                     connection.ended()

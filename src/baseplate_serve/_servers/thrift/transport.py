@@ -21,18 +21,23 @@ from thrift.transport.TTransport import TTransportException
 
 from baseplate_serve._servers.thrift.dialect import LENGTH_SIZE, Dialect, NotThrift, dialect_of
 from baseplate_serve._servers.thrift.header import (
+    MAGIC,
+    PLAIN,
     MalformedMessage,
     build_frame,
     parse_envelope,
     undo_transforms,
 )
+from baseplate_serve._servers.thrift.wire import ConnectionLost, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 LENGTH = struct.Struct("!I")
+BEGIN = struct.Struct("!HHi")  # of a binary message: version, type, length of the name
+SEQUENCE_ID = struct.Struct("!i")
+BINARY_VERSION = 0x8001
 READ_SIZE = 64 * 1024  # a message of the usual size comes in one system call
-READ_SIZE_LARGE = 1024 * 1024  # memory for a long frame grows as its bytes arrive, never before
 
 _PROTOCOL_ID = {
     Dialect.FRAMED_BINARY: THeaderSubprotocolID.BINARY,
@@ -40,10 +45,6 @@ _PROTOCOL_ID = {
     Dialect.FRAMED_COMPACT: THeaderSubprotocolID.COMPACT,
     Dialect.UNFRAMED_COMPACT: THeaderSubprotocolID.COMPACT,
 }
-
-
-class ConnectionLost(TTransportException):  # type: ignore[misc] # thrift is untyped
-    """The connection to this client ended or failed; not to be confused with one the handler uses."""
 
 
 class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is untyped
@@ -56,7 +57,9 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
         super().__init__(None, tuple(dialect.value for dialect in Dialect))
         self.dialect = Dialect.HEADER  # of the last message; a reply goes out the same way
         self.length_limit = max_message_size  # no string or container of this message can be longer
-        self._sock = sock
+        self._frame = b""  # what the message stands in, from `_at` on
+        self._at = 0
+        self._wire = Wire(sock)
         self._max_message_size = max_message_size
         self._on_first_bytes = on_first_bytes
         self._message = BytesIO()  # the message being read
@@ -68,32 +71,67 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
 
     # -- receiving ---------------------------------------------------------------------------------
 
-    def receive(self) -> bool:
+    def receive(self, *, leaving: bool = False) -> bool:
         """Wait for a message; a framed one is there whole.  False when the client has gone between two.
+
+        *leaving*: the connection's reading side has been shut; what comes from now on is not waited for.
 
         Raises `MalformedMessage`, or `ConnectionLost` in the middle of one.  Switches: yes.
         """
         if not self.dialect.framed:
             self._unread = self._message.read()
-        data = self._unread or self._recv(READ_SIZE)
+        data = self._unread or (self._wire.recv(READ_SIZE) if leaving else self._wire.recv_next(READ_SIZE))
         if not data:
             return False
         self._on_first_bytes()
         self._unread = b""
+        self.replied = False
+        self._received = True
+        if not self._take_plain(data):
+            self._take(data)
+        return True
+
+    def _take_plain(self, data: bytes) -> bool:
+        """Take *data* if it is one whole THeader frame without headers: what `_take` does costs 2 µs more."""
+        if len(data) < PLAIN.size:
+            return False
+        length, magic, flags, sequence_id, words, header = PLAIN.unpack_from(data)
+        if (
+            magic != MAGIC
+            or words != 1
+            or header
+            or not length == len(data) - LENGTH_SIZE <= self._max_message_size
+        ):
+            return False
+        self.dialect = Dialect.HEADER
+        self._client_type = THeaderClientType.HEADERS
+        self.flags = flags
+        self.sequence_id = sequence_id
+        self._protocol_id = THeaderSubprotocolID.BINARY
+        self._read_headers: dict[bytes, bytes] = {}
+        self._open(data, PLAIN.size)
+        return True
+
+    def _take(self, data: bytes) -> None:
         while (dialect := self._dialect_of(data)) is None:
-            data += self._recv_more(READ_SIZE)
+            data += self._wire.recv_more(READ_SIZE)
         self.dialect = dialect
         self._client_type = dialect.value
         if dialect.framed:
             self._take_frame(data)
         else:
-            self._message = BytesIO(data)
+            self._open(data, 0)
             self._protocol_id = _PROTOCOL_ID[dialect]
-            self._read_headers: dict[bytes, bytes] = {}
+            self._read_headers = {}
             self._budget = self.length_limit = self._max_message_size
-        self._received = True
-        self.replied = False
-        return True
+
+    def _open(self, frame: bytes, at: int) -> None:
+        """The message is what stands in *frame* from *at* on."""
+        self._frame = frame
+        self._at = at
+        self._message = BytesIO(frame)
+        self._message.seek(at)
+        self.length_limit = len(frame)
 
     def _dialect_of(self, opening: bytes) -> Dialect | None:
         try:
@@ -109,18 +147,16 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
                 TProtocolException.SIZE_LIMIT,
             )
         if len(data) < end:
-            data = self._recv_until(data, end)
+            data = self._wire.recv_until(data, end)
         elif len(data) > end:
             self._unread = data[end:]
             data = data[:end]
         if self.dialect is Dialect.HEADER:
             self._open_envelope(data)
             return
-        self._message = BytesIO(data)
-        self._message.seek(LENGTH_SIZE)
+        self._open(data, LENGTH_SIZE)
         self._protocol_id = _PROTOCOL_ID[self.dialect]
         self._read_headers = {}
-        self.length_limit = end
 
     def _open_envelope(self, frame: bytes) -> None:
         envelope = parse_envelope(frame, LENGTH_SIZE)
@@ -130,33 +166,9 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
         self._read_headers = envelope.headers
         if envelope.transforms:
             payload = frame[envelope.payload_at :]
-            self._message = BytesIO(
-                undo_transforms(payload, envelope.transforms, limit=self._max_message_size)
-            )
+            self._open(undo_transforms(payload, envelope.transforms, limit=self._max_message_size), 0)
         else:
-            self._message = BytesIO(frame)
-            self._message.seek(envelope.payload_at)
-        self.length_limit = len(self._message.getbuffer())
-
-    def _recv_until(self, data: bytes, end: int) -> bytes:
-        frame = bytearray(data)
-        while len(frame) < end:
-            frame += self._recv_more(min(end - len(frame), READ_SIZE_LARGE))
-        return bytes(frame)
-
-    def _recv_more(self, size: int) -> bytes:
-        data = self._recv(size)
-        if not data:
-            raise ConnectionLost(
-                TTransportException.END_OF_FILE, "the client left in the middle of a message"
-            )
-        return data
-
-    def _recv(self, size: int) -> bytes:
-        try:
-            return self._sock.recv(size)  # type: ignore[no-any-return]
-        except OSError as error:
-            raise ConnectionLost(TTransportException.UNKNOWN, str(error)) from error
+            self._open(frame, envelope.payload_at)
 
     # -- reading, by protocols -----------------------------------------------------------------------
 
@@ -169,6 +181,26 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
         if not self._received and not self.receive():
             raise ConnectionLost(TTransportException.END_OF_FILE, "the client left")
         self._received = False
+
+    def read_call(self) -> tuple[str, int, int] | None:
+        """Name, type and sequence id of a binary message: three reads of the protocol's in one (2 µs less).
+
+        None where that cannot be: it is for the protocol to read, or to say what is wrong.
+        """
+        frame, at = self._frame, self._at
+        if self._protocol_id != THeaderSubprotocolID.BINARY or len(frame) < at + BEGIN.size:
+            return None
+        version, kind, size = BEGIN.unpack_from(frame, at)
+        at += BEGIN.size
+        end = at + size
+        if version != BINARY_VERSION or size < 0 or end + SEQUENCE_ID.size > len(frame):
+            return None
+        try:
+            name = frame[at:end].decode()
+        except UnicodeDecodeError:
+            return None
+        self._message.seek(end + SEQUENCE_ID.size)
+        return name, kind & 0xFF, SEQUENCE_ID.unpack_from(frame, end)[0]
 
     def read(self, sz: int) -> bytes:
         """At most *sz* bytes of the message, at least one."""
@@ -192,7 +224,7 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
                     f"an unframed message of more than {self._max_message_size} bytes",
                     TProtocolException.SIZE_LIMIT,
                 )
-            data += (more := self._recv_more(READ_SIZE))
+            data += (more := self._wire.recv_more(READ_SIZE))
             self._budget -= len(more)
         self._message = BytesIO(data)
         return self._message
@@ -201,6 +233,15 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
 
     def write(self, buf: bytes) -> None:
         self._reply.append(buf)
+
+    def write_call(self, name: str, kind: int, sequence_id: int) -> bool:
+        """What `read_call` reads; False where the message is no binary one."""
+        if self._protocol_id != THeaderSubprotocolID.BINARY:
+            return False
+        encoded = name.encode()
+        begin = BEGIN.pack(BINARY_VERSION, kind, len(encoded))
+        self._reply.append(b"%b%b%b" % (begin, encoded, SEQUENCE_ID.pack(sequence_id)))
+        return True
 
     def flush(self) -> None:
         """Send what was written as one message, the way the client's came.  Switches: perhaps."""
@@ -223,10 +264,7 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
         if len(frame) > HARD_MAX_FRAME_SIZE:
             raise TTransportException(TTransportException.SIZE_LIMIT, f"a reply of {len(frame)} bytes")
         self.replied = True
-        try:
-            self._sock.sendall(frame)
-        except OSError as error:
-            raise ConnectionLost(TTransportException.UNKNOWN, str(error)) from error
+        self._wire.send(frame)
 
     def discard_reply(self) -> None:
         """Forget what was written and not flushed."""
@@ -234,9 +272,7 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
         self._write_headers: dict[bytes, bytes] = {}
 
     def isOpen(self) -> bool:  # noqa: N802 (Thrift's name)
-        return self._sock is not None
+        return self._wire.is_open
 
     def close(self) -> None:
-        if self._sock is not None:
-            self._sock.close()
-            self._sock = None
+        self._wire.close()
