@@ -19,9 +19,9 @@ class Wire:
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
-        # The kernel's socket below, if it is one of gevent's, whose recv() tries first: an exception, 2 µs with
-        # its system call, where a client sends one call after the other.  Its sendall() asks for the size of
-        # the buffer each time, 1 µs.
+        # The kernel's socket below, if it is one of gevent's, whose recv() tries first: an exception, 2 µs in
+        # all, where a client sends one call after the other.  Its sendall() asks for the size of the buffer
+        # each time, 1 µs.
         self._raw: Any = getattr(sock, "_sock", None) if type(sock) is socket else None
 
     def recv_next(self, size: int) -> bytes:
