@@ -20,6 +20,7 @@ FRAME = struct.Struct("!IHHiH")  # the same behind the frame's length
 PLAIN = struct.Struct("!IHHiHI")  # the same, and a header of one word: a protocol, no transforms, no infos
 KEY_VALUE = 1  # the one kind of info block there is
 ZLIB = 1  # the one transform there is
+_BYTE = [bytes((value,)) for value in range(0x80)]  # the varints of most numbers
 MAX_TRANSFORMS = 8  # each multiplies what a small frame may expand to; nobody sends two
 
 
@@ -90,10 +91,13 @@ def _varint(frame: bytes, at: int, end: int) -> tuple[int, int]:
 
 
 def _string(frame: bytes, at: int, end: int) -> tuple[bytes, int]:
-    size, at = _varint(frame, at, end)
-    if at + size > end:
+    if at < end and (size := frame[at]) < 0x80:  # nearly all are: a call less
+        at += 1
+    else:
+        size, at = _varint(frame, at, end)
+    if (after := at + size) > end:
         raise MalformedMessage("a THeader string longer than the headers")
-    return frame[at : at + size], at + size
+    return frame[at:after], after
 
 
 def undo_transforms(payload: bytes, transforms: tuple[int, ...], *, limit: int) -> bytes:
@@ -140,7 +144,7 @@ def build_frame(  # noqa: PLR0913 (an envelope has this many parts)
         parts += [_to_varint(KEY_VALUE), _to_varint(len(headers))]
         for pair in headers.items():
             for text in pair:
-                parts += [_to_varint(len(text)), text]
+                parts += (_BYTE[len(text)] if len(text) < 0x80 else _to_varint(len(text)), text)
     head = b"".join(parts)
     head += b"\0" * (-len(head) % 4)
     length = FIXED.size + len(head) + len(payload)
@@ -149,7 +153,7 @@ def build_frame(  # noqa: PLR0913 (an envelope has this many parts)
 
 def _to_varint(value: int) -> bytes:
     if value < 0x80:
-        return bytes((value,))
+        return _BYTE[value]
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
