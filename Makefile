@@ -78,6 +78,8 @@ TEST_PACKAGES = $(shell \
 	command -v wrk >/dev/null || echo wrk; \
 	command -v curl >/dev/null || echo curl; \
 	command -v taskset >/dev/null || echo util-linux; \
+	command -v dot >/dev/null || echo graphviz; \
+	command -v prometheus >/dev/null || echo prometheus; \
 	command -v redis-server >/dev/null || echo redis-server; \
 	command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql)
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)

@@ -49,7 +49,46 @@ def options_page() -> str:
     return "".join(parts)
 
 
-PAGES = {"options.md": options_page}
+METRICS_HEAD = """\
+# Metrics
+
+<!-- Written by docs/generate.py from src/baseplate_serve/_metrics/declared.py: change it there. -->
+
+`/metrics` on port 6060 (`metrics.endpoint`) shows these besides what the application registers with
+`prometheus_client` itself. Gauges carry `hostname` and `PID` and vanish with their process; counters and
+histograms carry neither and go on in the worker that takes over the files ([why](decisions/009-no-pid-on-counters.md)).
+
+Monitors of Baseplate's that are on also report to the metrics client that an application registered with
+`configure_observers()`, every ten seconds, aligned to the clock, as `<namespace>.runtime.…` with the tags
+`hostname` and `PID`: `open_connections`, `active_requests`, `hub_blocked`, `gc.collections`, `gc.collected`,
+`gc.uncollectable`, `gc.elapsed`, and what the application's own clients report.
+
+| name | type | labels | unit |
+|---|---|---|---|
+"""
+
+
+def metrics_page() -> str:
+    """The text of docs/metrics.md."""
+    from baseplate_serve._metrics.declared import METRICS  # noqa: PLC0415 (as above)
+
+    rows = [
+        f"| [`{m.shown_as}`](#{m.shown_as}) | {m.kind} | {', '.join(f'`{n}`' for n in m.all_labels)} | {m.unit} |\n"
+        for m in METRICS
+    ]
+    parts = [
+        f"\n## `{m.shown_as}`\n\n{m.says}\n\n* Question: {m.answers}\n"
+        + (
+            f"* Buckets: up to {', '.join(f'{b:g}' for b in m.buckets)} {m.unit}, and above.\n"
+            if m.buckets
+            else ""
+        )
+        for m in METRICS
+    ]
+    return "".join([METRICS_HEAD, *rows, *parts])
+
+
+PAGES = {"options.md": options_page, "metrics.md": metrics_page}
 
 
 def main() -> int:

@@ -15,10 +15,10 @@ PACKAGE = ROOT / "src" / "baseplate_serve"
 # From the ground up: a module may import from floors below its own, and from its own package.
 FLOORS = [
     ["errors", "config", "_lifecycle.phase"],
-    ["state", "health", "asgi"],
+    ["state", "health", "asgi", "monitoring"],
     ["_settings", "_sockets", "_logs"],
     ["_metrics", "_lifecycle"],
-    ["_servers"],
+    ["_servers", "_monitors"],
     ["_drop_in"],
     ["thrift", "wsgi", "healthcheck"],
     ["_command"],

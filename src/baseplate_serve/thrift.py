@@ -33,5 +33,4 @@ def make_server(server_config: Mapping[str, str], listener: Any, app: Any) -> Th
 
         server.coroutines = Coroutines()
         server.spawn_in(StepGreenlet)
-    observers.start_runtime_monitor(server_config, app, server.pool)
     return server

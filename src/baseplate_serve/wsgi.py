@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.pywsgi import WSGIHandler
 
-from baseplate_serve._drop_in import observers
 from baseplate_serve._servers.http.server import HttpServer
 from baseplate_serve._settings.objects import NameFault, load_object
 from baseplate_serve._settings.options import parse_settings
@@ -39,7 +38,6 @@ def make_server(server_config: Mapping[str, str], listener: Any, app: Any) -> Ht
         raise ApplicationError(
             f"the wsgi server needs a WSGI or an ASGI application, the factory returned {app!r}"
         )
-    observers.start_runtime_monitor(server_config, app, server.pool)
     return server
 
 

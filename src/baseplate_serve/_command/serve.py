@@ -22,9 +22,10 @@ from baseplate_serve._lifecycle.lifecycle import Lifecycle
 from baseplate_serve._lifecycle.phase import Event, Phase
 from baseplate_serve._lifecycle.signals import Signals, StoppedWhileStarting
 from baseplate_serve._logs import setup as logs
-from baseplate_serve._metrics.concurrency import ConcurrencyMonitor
 from baseplate_serve._metrics.declared import RuntimeMetrics
 from baseplate_serve._metrics.exporter import make_exporter
+from baseplate_serve._monitors.choose import monitors_for
+from baseplate_serve._monitors.monitors import Monitors
 from baseplate_serve._settings.ini import read_ini
 from baseplate_serve._settings.options import ServerSettings, read_settings
 from baseplate_serve._sockets import systemd
@@ -104,7 +105,7 @@ def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSetting
         _start(server)
         lifecycle.advance(Event.READY)
         log.info("listening on %s (%s)", listener.name, listener.origin)
-        monitor = _watch_concurrency(server, settings, metrics)
+        monitors = _monitor(server, app, settings, metrics)
         _tell_everybody(worker)
         if reloaded or worker is not None:
             parent = "the Einhorn master" if worker else "the parent, --reload,"
@@ -112,10 +113,8 @@ def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSetting
         lifecycle.wait_while(Phase.SERVING)
         systemd.notify(os.environ, "STOPPING=1")
         _stop(server, settings, lifecycle)
-        if monitor is not None:
-            monitor.stop()
-        if metrics is not None:
-            metrics.requests_abandoned.inc(getattr(server, "abandoned", 0))
+        if monitors is not None:
+            monitors.stop()
     except StoppedWhileStarting:
         log.info("stopped while the application was being loaded")
         SERVER_STATE.phase = Phase.STOPPED
@@ -136,15 +135,18 @@ def _start(server: Any) -> None:
         raise ApplicationError("the server could not be started") from error
 
 
-def _watch_concurrency(
-    server: Any, settings: ServerSettings, metrics: RuntimeMetrics | None
-) -> ConcurrencyMonitor | None:
-    """Monitor the connections of *server*, if it is one of ours: others do not tell."""
-    if metrics is None or not settings.concurrency or not hasattr(server, "connections"):
+def _monitor(
+    server: Any, app: Any, settings: ServerSettings, metrics: RuntimeMetrics | None
+) -> Monitors | None:
+    """Start the monitors.  Switches: no."""
+    if metrics is None:
         return None
-    monitor = ConcurrencyMonitor(metrics, server.connections, server.in_flight)
-    monitor.start()
-    return monitor
+    wanted = monitors_for(
+        settings, server, pool=observers.told_pool(), reporters=observers.runtime_reporters(app)
+    )
+    monitors = Monitors(wanted, metrics, observers.metrics_client(app))
+    monitors.start()
+    return monitors
 
 
 def _tell_everybody(worker: EinhornWorker | None) -> None:

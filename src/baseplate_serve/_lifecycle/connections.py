@@ -1,8 +1,7 @@
 """Who is connected, and what is in flight: the one place that shutdown, signals and metrics ask.
 
-A server makes one `Connection` per client and, around each request, calls `began` and `ended`: two
-attribute writes, so that a request costs next to nothing here.  Everything else is worked out when
-somebody asks.
+A server makes one `Connection` per client and, around each request, calls `began` and `ended`: some attribute
+writes, so that a request costs next to nothing here.  Everything else is worked out when somebody asks.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
 
+from baseplate_serve._lifecycle.tally import Tally
 from baseplate_serve._sockets.names import address_name
 from baseplate_serve._sockets.shut import shut
 
@@ -36,7 +36,7 @@ class InFlight:
 class Connection:
     """One client's connection.  Idle while `began_at` is None."""
 
-    __slots__ = ("began_at", "describe", "hang_up", "leaving", "opened_at", "peer", "sock")
+    __slots__ = ("began_at", "describe", "hang_up", "leaving", "opened_at", "peer", "sock", "tally")
 
     def __init__(self, sock: Any, address: Any, describe: Callable[[], str]) -> None:
         self.sock = sock
@@ -45,6 +45,7 @@ class Connection:
         self.opened_at = monotonic()
         self.began_at: float | None = None  # when the request in flight began
         self.leaving = False  # serve what has arrived, then close
+        self.tally = Tally()  # the server's, once it is tracked
         self.hang_up: Callable[[], None] | None = None  # says good-bye where a request may go on for hours
 
     def began(self) -> None:
@@ -53,9 +54,16 @@ class Connection:
 
     def ended(self) -> None:
         """The reply has been handed to the kernel; the connection is idle again, or leaves now."""
-        self.began_at = None
+        if self.began_at is not None:
+            self.tally.durations.append(monotonic() - self.began_at)
+            self.began_at = None
         if self.leaving:
             shut(self.sock, socket.SHUT_RD)
+
+    def refused(self, reason: str) -> None:
+        """What the client did is no request, and the connection closes for it."""
+        self.began_at = None
+        self.tally.refused[reason] += 1
 
     def leave(self) -> None:
         """Close at once if idle, after the reply if a request is in flight.
@@ -77,6 +85,7 @@ class Connections:
     """
 
     def __init__(self) -> None:
+        self.tally = Tally()
         self._open: set[Connection] = set()
         self._leaving = False
         self.none_left = Event()
@@ -90,14 +99,17 @@ class Connections:
 
     def add(self, connection: Connection) -> None:
         """Track *connection* until `discard`; one that comes while all leave, leaves too."""
+        connection.tally = self.tally
         self._open.add(connection)
         self.none_left.clear()
         if self._leaving:
             connection.leave()
 
     def discard(self, connection: Connection) -> None:
-        """Forget *connection*: it is closed."""
+        """Forget *connection*: it is closed, whatever was in flight."""
         self._open.discard(connection)
+        if connection.began_at is not None:
+            self.tally.lost += 1
         if not self._open:
             self.none_left.set()
 

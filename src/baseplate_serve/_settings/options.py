@@ -61,10 +61,6 @@ CLASS = Kind("module:Class or module.Class", config.String)
 DIRECTORY = Kind("the path of a directory", config.String)
 
 
-# Our own monitors are to come; until then the installed package's does it.
-BY_BASEPLATE = "By the installed baseplate package, for applications that use it."
-
-
 def option(  # noqa: PLR0913 (what there is to say of an option)
     name: str, kind: Kind, default: Any, *, absent: str, says: str, only: str | None = None
 ) -> Any:
@@ -137,7 +133,7 @@ class ServerSettings:
         DURATION,
         None,
         absent="off",
-        says="Report when the hub was blocked for longer than this. " + BY_BASEPLATE,
+        says="Report who kept the hub for longer than this, and log the stack.",
     )
     concurrency: bool = option(
         "monitoring.concurrency",
@@ -151,29 +147,30 @@ class ServerSettings:
         SWITCH,
         False,
         absent="false",
-        says="Report the use of the application's connection pools. " + BY_BASEPLATE,
+        says="Report the use of connection pools: those that `baseplate_serve.monitoring.watch_pool` was told "
+        "of, and those of Baseplate's clients.",
     )
     gc_stats: bool = option(
         "monitoring.gc.stats",
         SWITCH,
         True,
         absent="true",
-        says="Report the garbage collector's statistics. " + BY_BASEPLATE,
+        says="Report the garbage collector's statistics.",
     )
     gc_timing: bool = option(
         "monitoring.gc.timing",
         SWITCH,
         False,
         absent="false",
-        says="Report how long each garbage collection took. " + BY_BASEPLATE,
+        says="Report how long each garbage collection took.",
     )
     gc_refcycle: str | None = option(
         "monitoring.gc.refcycle",
         DIRECTORY,
         None,
         absent="off",
-        says="Draw reference cycles into this directory. For debugging only: it replaces automatic "
-        "garbage collection. " + BY_BASEPLATE,
+        says="Draw reference cycles into this directory, with graphviz. For debugging only: it replaces "
+        "automatic garbage collection.",
     )
 
 

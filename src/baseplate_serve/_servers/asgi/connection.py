@@ -44,8 +44,9 @@ class AsgiConnection:
         self._address = address
         self._raw: Any = sock._sock  # noqa: SLF001 (past gevent: it must not wait)
         self.loop: Any = server.coroutines.loop
-        self.inbox = Inbox(sock, self.loop)
-        self.outbox = Outbox(self._raw, self.loop)
+        tally = server.connections.tally
+        self.inbox = Inbox(sock, self.loop, tally)
+        self.outbox = Outbox(self._raw, self.loop, tally)
         self.tracked = Connection(sock, address, self.describe)
         self.name = self.tracked.peer
         self.client = _address(address)
@@ -86,6 +87,7 @@ class AsgiConnection:
                 self._close()
         except BadRequest as error:
             log.warning("%s sent what is no request, disconnected: %s", self.name, error)
+            self.tracked.refused("malformed")
             self.write_last(plain(error.status, str(error)))
             self._close()
 
@@ -108,6 +110,12 @@ class AsgiConnection:
             self._serving = Exchange(self, request, app, scope)
         self._serving.start()
 
+    def answered(self, *, failed: bool) -> None:
+        """The reply to what is served has been handed to the kernel.  Switches: no."""
+        self.tracked.ended()
+        if failed:
+            self._server.connections.tally.errors += 1
+
     def over(self, *, reusable: bool) -> None:
         """What was served is over; the connection may be used again, or closes.  Switches: no."""
         if log.isEnabledFor(logging.DEBUG):
@@ -116,7 +124,6 @@ class AsgiConnection:
         if not reusable:
             self._close()
             return
-        self.tracked.ended()
         self.inbox.changed = self._look
         if self.inbox.buffer or self.inbox.ended:
             self._look()

@@ -86,6 +86,8 @@ class Exchange:
         if self.over:
             return
         self.over = True
+        if self.response.complete and not self.gone:
+            self.connection.answered(failed=(self.response.status or 0) >= 500)
         if self.gone or not self.response.keeps_alive or not self.response.complete:
             self.connection.over(reusable=False)
         elif self.body.ended:
@@ -111,6 +113,7 @@ class Exchange:
     def _malformed(self, error: BadRequest) -> None:
         log.warning("%s sent a body that is none, disconnected: %s", self.connection.name, error)
         self._bad = error
+        self.connection.tracked.refused("malformed")
 
     def _changed(self) -> None:
         """Something came, or the client has gone."""
@@ -158,6 +161,8 @@ class Exchange:
         if not self.response.sent:
             self.response.sent = True
             self.connection.write_last(plain(self._bad.status if self._bad else 500))
+            if self._bad is None:
+                self.connection.answered(failed=True)
 
     async def receive(self) -> dict[str, Any]:
         """ASGI's.  Suspends until there is something to tell."""

@@ -10,6 +10,8 @@ from baseplate_serve._servers.asgi.news import News
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from baseplate_serve._lifecycle.tally import Tally
+
 HEAD_MAX = 64 * 1024  # bytes of a request's head
 AHEAD_MAX = HEAD_MAX  # bytes that are received before anybody asks for them
 PIECE = 64 * 1024
@@ -22,8 +24,9 @@ class Inbox:
     has gone.  Between `pause` and `resume` it doesn't: then a greenlet reads, as from a file.
     """
 
-    def __init__(self, sock: Any, loop: Any) -> None:
+    def __init__(self, sock: Any, loop: Any, tally: Tally) -> None:
         self.sock = sock
+        self._tally = tally
         self.buffer = bytearray()
         self.ended = False  # the client sends no more, or is gone
         self.closed = False  # for pywsgi: a file has that
@@ -96,6 +99,7 @@ class Inbox:
         except OSError:
             data = b""
         self.buffer += data
+        self._tally.received += len(data)
         if not data:
             self.ended = True
             self._watch()
@@ -127,6 +131,7 @@ class Inbox:
         if self.ended:
             return False
         data = self.sock.recv(PIECE)
+        self._tally.received += len(data)
         self.ended = not data
         self.buffer += data
         return bool(data)

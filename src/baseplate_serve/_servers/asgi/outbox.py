@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from baseplate_serve._lifecycle.tally import Tally
 
 
 class ClientGone(OSError):
@@ -16,13 +19,15 @@ class ClientGone(OSError):
 class Outbox:
     """The sending side of one connection, *raw* being the socket beneath gevent's."""
 
-    def __init__(self, raw: Any, loop: Any) -> None:
+    def __init__(self, raw: Any, loop: Any, tally: Tally) -> None:
         self.raw = raw
+        self._tally = tally
         self.loop = loop
         self._sending: asyncio.Lock | None = None  # once the client has taken less than there was
 
     async def write(self, data: bytes) -> None:
         """Suspends while the client takes less than there is.  Raises: ClientGone."""
+        self._tally.sent += len(data)
         if self._sending is not None:
             async with self._sending:
                 await self._write_all(data)

@@ -80,6 +80,7 @@ class WebSocket:
 
     def _over(self, task: asyncio.Task[None], pump: asyncio.Task[None]) -> None:
         pump.cancel()
+        self.connection.tracked.began_at = None  # no request that has a duration
         self.connection.task_over(task)
         self.connection.over(reusable=False)
 

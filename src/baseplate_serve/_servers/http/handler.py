@@ -36,8 +36,13 @@ class Tracked(WSGIHandler):
 
     def handle_one_request(self) -> Any:
         again = super().handle_one_request()
-        if again is True:
-            self.connection.ended()
+        connection = self.connection
+        # pywsgi notes in its status that the reply could not be sent.
+        sent = again is True or (self.headers_sent and not str(self.status).startswith("socket error"))
+        if sent and connection.began_at is not None:
+            connection.ended()
+            if abs(self.code or 0) >= 500:
+                connection.tally.errors += 1
         return again
 
     def finalize_headers(self) -> None:

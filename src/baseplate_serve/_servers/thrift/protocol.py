@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from thrift.protocol.THeaderProtocol import PROTOCOLS_BY_ID, THeaderProtocol
 from thrift.protocol.TProtocol import TProtocolException
+from thrift.Thrift import TMessageType
 from thrift.transport.TTransport import TTransportException
 
 from baseplate_serve._servers.thrift.dialect import Dialect
@@ -32,6 +33,7 @@ class Protocol(THeaderProtocol):  # type: ignore[misc] # thrift is untyped
     def __init__(self, transport: MessageTransport) -> None:
         self.call: tuple[str, int, int] | None = None  # name, message type, sequence id
         self.read_whole = False  # the call's message has been read to its end
+        self.failed = False  # the reply is an exception that no one declared
         self._by_id: dict[int, Any] = {}
         self._current_id: int | None = None  # what `_protocol` is
         super().__init__(transport, tuple(dialect.value for dialect in Dialect))
@@ -58,7 +60,7 @@ class Protocol(THeaderProtocol):  # type: ignore[misc] # thrift is untyped
 
     def readMessageBegin(self) -> tuple[str, int, int]:  # noqa: N802 (Thrift's name)
         self.call = None
-        self.read_whole = False
+        self.read_whole = self.failed = False
         self.trans.readFrame(0)
         self._set_protocol()
         self.call = self.trans.read_call()
@@ -80,6 +82,7 @@ class Protocol(THeaderProtocol):  # type: ignore[misc] # thrift is untyped
 
     def writeMessageBegin(self, name: str, ttype: int, seqid: int) -> None:  # noqa: N802 (Thrift's name)
         self.trans.sequence_id = seqid
+        self.failed = ttype == TMessageType.EXCEPTION
         if not self.trans.write_call(name, ttype, seqid):
             self._protocol.writeMessageBegin(name, ttype, seqid)
 

@@ -50,8 +50,9 @@ class ThriftServer(GracefulServer):
 
     def handle(self, sock: Any, address: Any) -> None:  # gevent calls it in a greenlet of its own
         connection = Connection(sock, address, lambda: _name_of(protocol))
+        tally = self.connections.tally
         transport = MessageTransport(
-            sock, max_message_size=self._max_message_size, on_first_bytes=connection.began
+            sock, max_message_size=self._max_message_size, on_first_bytes=connection.began, tally=tally
         )
         protocol = Protocol(transport)
         # A lambda, as the headers are others for each call.
@@ -63,10 +64,13 @@ class ThriftServer(GracefulServer):
                     if not self._process(protocol, transport):
                         break
                     connection.ended()
+                    if protocol.failed:
+                        tally.errors += 1
         except ConnectionLost as error:
             log.debug("%s: %s", connection.peer, error)
         except MalformedMessage as error:
             log.warning("%s sent what is no Thrift message, disconnected: %s", connection.peer, error)
+            connection.refused("malformed")
         finally:
             self.connections.discard(connection)
             transport.close()

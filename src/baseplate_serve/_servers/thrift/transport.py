@@ -33,6 +33,8 @@ from baseplate_serve._servers.thrift.wire import ConnectionLost, Wire
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from baseplate_serve._lifecycle.tally import Tally
+
 LENGTH = struct.Struct("!I")
 BEGIN = struct.Struct("!HHi")  # of a binary message: version, type, length of the name
 SEQUENCE_ID = struct.Struct("!i")
@@ -50,16 +52,18 @@ _PROTOCOL_ID = {
 class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is untyped
     """The server's end of one connection.
 
-    *on_first_bytes* is called when a message begins to arrive.
+    *on_first_bytes* is called when a message begins to arrive; *tally* counts bytes.
     """
 
-    def __init__(self, sock: Any, *, max_message_size: int, on_first_bytes: Callable[[], None]) -> None:
+    def __init__(
+        self, sock: Any, *, max_message_size: int, on_first_bytes: Callable[[], None], tally: Tally
+    ) -> None:
         super().__init__(None, tuple(dialect.value for dialect in Dialect))
         self.dialect = Dialect.HEADER  # of the last message; a reply goes out the same way
         self.length_limit = max_message_size  # no string or container of this message can be longer
         self._frame = b""  # what the message stands in, from `_at` on
         self._at = 0
-        self._wire = Wire(sock)
+        self._wire = Wire(sock, tally)
         self._max_message_size = max_message_size
         self._on_first_bytes = on_first_bytes
         self._message = BytesIO()  # the message being read

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gevent.socket import socket, wait
 from thrift.transport.TTransport import TTransportException
+
+if TYPE_CHECKING:
+    from baseplate_serve._lifecycle.tally import Tally
 
 PIECE = 1024 * 1024  # memory for a long frame grows as its bytes arrive, never before
 
@@ -15,10 +18,11 @@ class ConnectionLost(TTransportException):  # type: ignore[misc] # thrift is unt
 
 
 class Wire:
-    """The two directions of *sock*."""
+    """The two directions of *sock*; *tally* counts bytes."""
 
-    def __init__(self, sock: Any) -> None:
+    def __init__(self, sock: Any, tally: Tally) -> None:
         self._sock = sock
+        self._tally = tally
         # The kernel's socket below, if it is one of gevent's, whose recv() tries first: an exception, 2 µs in
         # all, where a client sends one call after the other.  Its sendall() asks for the size of the buffer
         # each time, 1 µs.
@@ -33,18 +37,22 @@ class Wire:
             while True:
                 wait(self._sock._read_event)  # noqa: SLF001 (gevent has no other name for it)
                 try:
-                    return raw.recv(size)  # type: ignore[no-any-return]
+                    data: bytes = raw.recv(size)
                 except BlockingIOError:
                     continue
+                self._tally.received += len(data)
+                return data
         except OSError as error:
             raise ConnectionLost(TTransportException.UNKNOWN, str(error)) from error
 
     def recv(self, size: int) -> bytes:
         """What is there or comes next, empty at the end.  Switches: perhaps."""
         try:
-            return self._sock.recv(size)  # type: ignore[no-any-return]
+            data: bytes = self._sock.recv(size)
         except OSError as error:
             raise ConnectionLost(TTransportException.UNKNOWN, str(error)) from error
+        self._tally.received += len(data)
+        return data
 
     def recv_more(self, size: int) -> bytes:
         """Likewise; the end is an error.  Switches: perhaps."""
@@ -65,6 +73,7 @@ class Wire:
     def send(self, data: bytes) -> None:
         """All of *data*.  Switches: when the client doesn't take it at once."""
         sent = 0
+        self._tally.sent += len(data)
         try:
             if self._raw is not None:
                 try:

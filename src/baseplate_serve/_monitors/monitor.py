@@ -1,0 +1,28 @@
+"""What a monitor is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from baseplate_serve._metrics.declared import RuntimeMetrics
+
+
+class Unavailable(Exception):
+    """A monitor cannot run here; the text says why, and what to do about it."""
+
+
+class Monitor:
+    """Looks at something now and then.  Nothing here switches greenlets, unless it says so."""
+
+    def start(self) -> None:
+        """Begin.  Raises: Unavailable."""
+
+    def stop(self) -> None:
+        """Undo what `start` did."""
+
+    def collect(self, metrics: RuntimeMetrics) -> None:
+        """Once a second, and at the end: bring *metrics* up to date."""
+
+    def report(self, batch: Any) -> None:
+        """Every ten seconds: tell Baseplate's metrics client, by the names that it has for this."""

@@ -1,0 +1,70 @@
+"""``monitoring.gc.refcycle``: draws what only the garbage collector could free."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import shutil
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any
+
+from baseplate_serve._monitors.monitor import Monitor, Unavailable
+
+if TYPE_CHECKING:
+    from baseplate_serve._metrics.declared import RuntimeMetrics
+
+log = logging.getLogger("baseplate_serve.monitoring")
+
+EVERY_S = 10.0
+DRAWN_MAX = 20  # objects in one graph: hundreds of them are no picture, and take `dot` minutes
+
+
+class RefCycleMonitor(Monitor):
+    """Switches automatic collection off, collects every ten seconds, draws what was found into *directory*.
+
+    For debugging: what the application leaves in cycles stays for ten seconds, and drawing stops everything.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._next_at = monotonic() + EVERY_S
+
+    def start(self) -> None:
+        if not os.path.isdir(self._directory) or not os.access(self._directory, os.W_OK):
+            raise Unavailable(
+                f"monitoring.gc.refcycle is off: {self._directory!r} is no writable directory; make it"
+            )
+        if shutil.which("dot") is None:
+            raise Unavailable("monitoring.gc.refcycle is off: there is no program dot; install graphviz")
+        log.warning("automatic garbage collection is off, to watch for reference cycles")
+        gc.disable()
+
+    def stop(self) -> None:
+        gc.enable()
+
+    def collect(self, metrics: RuntimeMetrics) -> None:
+        del metrics
+        if monotonic() >= self._next_at:
+            self._next_at = monotonic() + EVERY_S
+            self.look()
+
+    def look(self) -> str | None:
+        """Collect now; the file that was drawn, if there was anything."""
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            gc.collect()
+            found = list(gc.garbage)
+            return self._draw(found) if found else None
+        finally:
+            gc.garbage.clear()
+            gc.set_debug(0)
+            gc.collect()
+
+    def _draw(self, found: list[Any]) -> str:
+        import objgraph  # noqa: PLC0415 (a debugger's: nobody else pays for it)
+
+        file = os.path.join(self._directory, f"backrefs-{int(time())}.png")
+        log.warning("%d objects were freed by garbage collection alone: see %s", len(found), file)
+        objgraph.show_backrefs(found[:DRAWN_MAX], filename=file, max_depth=5, extra_ignore=[id(found)])
+        return file

@@ -1,0 +1,104 @@
+"""What an application tells the monitors: which connection pools to watch.
+
+    from baseplate_serve.monitoring import watch_pool
+
+    watch_pool("db", sqlalchemy_engine)
+
+Knows SQLAlchemy's engines (and asynchronous ones), clients and pools of ``redis`` and ``redis.asyncio``, pools
+of ``psycopg_pool`` and ``asyncpg``, and gevent's.  The option ``monitoring.connection_pool`` switches it on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["PoolUse", "watch_pool", "watched_pools"]
+
+
+@dataclass(frozen=True)
+class PoolUse:
+    """Connections of a pool.  *limit* None: it has none."""
+
+    in_use: int
+    idle: int
+    limit: int | None
+
+
+_watched: dict[str, tuple[Any, Callable[[Any], PoolUse]]] = {}
+
+
+def watch_pool(name: str, pool: Any) -> None:
+    """Report the use of *pool* under *name*; another one of that name is forgotten.
+
+    Raises: TypeError for a kind of pool that is not known.  Switches: no.
+    """
+    _watched[name] = (pool, _reader_of(pool))
+
+
+def watched_pools() -> Iterator[tuple[str, PoolUse]]:
+    """The name and the present use of every pool.  Switches: no."""
+    for name, (pool, read) in _watched.items():
+        yield name, read(pool)
+
+
+def _reader_of(pool: Any) -> Callable[[Any], PoolUse]:
+    """What reads *pool*, found by what it has: none of their libraries has to be there."""
+    readers: list[tuple[Callable[[Any], bool], Callable[[Any], PoolUse]]] = [
+        (_is_engine, _engine),
+        (_has("connection_pool"), lambda client: _redis(client.connection_pool)),
+        (_has("_in_use_connections"), _redis),
+        (_has("get_stats", "min_size"), _psycopg),
+        (_has("get_size", "get_idle_size", "get_max_size"), _asyncpg),
+        (_has("greenlets", "free_count"), _gevent),
+    ]
+    for matches, read in readers:
+        if matches(pool):
+            read(pool)  # what cannot be read is said here, not in a monitor later
+            return read
+    raise TypeError(
+        f"watch_pool knows SQLAlchemy's engines, redis, psycopg_pool, asyncpg and gevent pools, not {pool!r}"
+    )
+
+
+def _has(*names: str) -> Callable[[Any], bool]:
+    return lambda pool: all(hasattr(pool, name) for name in names)
+
+
+def _is_engine(pool: Any) -> bool:
+    return hasattr(pool, "pool") and all(
+        hasattr(pool.pool, name) for name in ("size", "checkedout", "checkedin")
+    )
+
+
+def _engine(engine: Any) -> PoolUse:
+    pool = engine.pool
+    more = getattr(pool, "_max_overflow", 0)
+    return PoolUse(pool.checkedout(), pool.checkedin(), None if more < 0 else pool.size() + more)
+
+
+def _redis(pool: Any) -> PoolUse:
+    blocking = getattr(pool, "pool", None)  # a queue, in which places without a connection are None
+    if blocking is not None and hasattr(pool, "_connections"):
+        idle = sum(1 for connection in blocking.queue if connection is not None)
+        return PoolUse(len(pool._connections) - idle, idle, pool.max_connections)  # noqa: SLF001 (no other way)
+    return PoolUse(len(pool._in_use_connections), len(pool._available_connections), pool.max_connections)  # noqa: SLF001 (likewise)
+
+
+def _psycopg(pool: Any) -> PoolUse:
+    stats = pool.get_stats()
+    size, idle = stats.get("pool_size", 0), stats.get("pool_available", 0)
+    return PoolUse(size - idle, idle, stats.get("pool_max"))
+
+
+def _asyncpg(pool: Any) -> PoolUse:
+    size, idle = pool.get_size(), pool.get_idle_size()
+    return PoolUse(size - idle, idle, pool.get_max_size())
+
+
+def _gevent(pool: Any) -> PoolUse:
+    in_use = len(pool)
+    return PoolUse(in_use, 0, pool.size)
