@@ -56,7 +56,8 @@ METRICS_HEAD = """\
 
 `/metrics` on port 6060 (`metrics.endpoint`) shows these besides what the application registers with
 `prometheus_client` itself. Gauges carry `hostname` and `PID` and vanish with their process; counters and
-histograms carry neither and go on in the worker that takes over the files ([why](decisions/009-no-pid-on-counters.md)).
+histograms carry neither, and go on in the worker that takes over the files
+([why](decisions/009-no-pid-on-counters.md)).
 
 Monitors of Baseplate's that are on also report to the metrics client that an application registered with
 `configure_observers()`, every ten seconds, aligned to the clock, as `<namespace>.runtime.…` with the tags
@@ -72,19 +73,16 @@ def metrics_page() -> str:
     """The text of docs/metrics.md."""
     from baseplate_serve._metrics.declared import METRICS  # noqa: PLC0415 (as above)
 
-    rows = [
-        f"| [`{m.shown_as}`](#{m.shown_as}) | {m.kind} | {', '.join(f'`{n}`' for n in m.all_labels)} | {m.unit} |\n"
-        for m in METRICS
-    ]
-    parts = [
-        f"\n## `{m.shown_as}`\n\n{m.says}\n\n* Question: {m.answers}\n"
-        + (
-            f"* Buckets: up to {', '.join(f'{b:g}' for b in m.buckets)} {m.unit}, and above.\n"
-            if m.buckets
-            else ""
-        )
-        for m in METRICS
-    ]
+    rows = []
+    parts = []
+    for metric in METRICS:
+        name = metric.shown_as
+        labels = ", ".join(f"`{label}`" for label in metric.all_labels)
+        rows.append(f"| [`{name}`](#{name}) | {metric.kind} | {labels} | {metric.unit} |\n")
+        parts.append(f"\n## `{name}`\n\n{metric.says}\n\n* Question: {metric.answers}\n")
+        if metric.buckets:
+            bounds = ", ".join(f"{bound:g}" for bound in metric.buckets)
+            parts.append(f"* Buckets: up to {bounds} {metric.unit}, and above.\n")
     return "".join([METRICS_HEAD, *rows, *parts])
 
 

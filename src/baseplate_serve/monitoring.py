@@ -4,8 +4,8 @@
 
     watch_pool("db", sqlalchemy_engine)
 
-Knows SQLAlchemy's engines (and asynchronous ones), clients and pools of ``redis`` and ``redis.asyncio``, pools
-of ``psycopg_pool`` and ``asyncpg``, and gevent's.  The option ``monitoring.connection_pool`` switches it on.
+Knows SQLAlchemy's engines (and asynchronous ones), clients and pools of ``redis`` and ``redis.asyncio``,
+pools of ``psycopg_pool`` and ``asyncpg``, and gevent's.  ``monitoring.connection_pool`` shows them.
 """
 
 from __future__ import annotations

@@ -1,20 +1,41 @@
-"""SIGUSR1: where everything is, in the log."""
+"""SIGUSR1: where everything is, in the log, for a person to read.
+
+What stands at the same place is one entry with a count: a hundred idle connections are a line and a stack.
+"""
 
 from __future__ import annotations
 
+import gc
+import inspect
+import linecache
 import logging
+import sys
 import traceback
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from gevent.util import format_run_info
+import gevent
+import greenlet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from types import FrameType
 
     from baseplate_serve._lifecycle.connections import InFlight
 
 log = logging.getLogger("baseplate_serve.dump")
+
+NAMES_MAX = 3  # of what stands at the same place
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Something that runs or waits somewhere."""
+
+    name: str
+    where: tuple[str, ...]  # a stack, innermost last, as `file:line name`
+    belongs_to: str = ""  # who made it
 
 
 def log_interrupted(frame: FrameType | None) -> None:
@@ -24,9 +45,99 @@ def log_interrupted(frame: FrameType | None) -> None:
 
 
 def log_everything(in_flight: Callable[[], list[InFlight]]) -> None:
-    """Log the requests in flight with their age, every native thread and every greenlet with its tree."""
+    """Log the requests in flight with their age, every greenlet, every asyncio task, every native thread.
+
+    Switches: no.
+    """
     requests = in_flight()
     listing = "".join(f"\n  {request}" for request in requests)
     log.warning("SIGUSR1: %d requests in flight%s", len(requests), listing)
-    lines: list[str] = format_run_info()  # type: ignore[func-returns-value,assignment] # the stubs are wrong
-    log.warning("SIGUSR1: threads and greenlets:\n%s", "\n".join(lines))
+    for kind, standing in (
+        ("greenlets", greenlets()),
+        ("asyncio tasks", tasks()),
+        ("native threads", threads()),
+    ):
+        found = list(standing)
+        if found or kind != "asyncio tasks":
+            log.warning("SIGUSR1: %d %s\n%s", len(found), kind, grouped(found))
+
+
+def grouped(standing: Iterable[Standing]) -> str:
+    """One paragraph for each place, the most crowded first."""
+    places: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
+    for each in standing:
+        places[each.belongs_to, each.where].append(each.name)
+    paragraphs = []
+    for (belongs_to, where), names in sorted(places.items(), key=lambda item: -len(item[1])):
+        shown = ", ".join(names[:NAMES_MAX]) + (", …" if len(names) > NAMES_MAX else "")
+        origin = f", {belongs_to}" if belongs_to else ""
+        lines = "\n".join(f"  {line}" for line in where)
+        paragraphs.append(f"{len(names)} x {shown}{origin}\n{lines}")
+    return "\n".join(paragraphs)
+
+
+def greenlets() -> Iterator[Standing]:
+    """Every greenlet of this thread that has begun and not ended."""
+    here, hub = greenlet.getcurrent(), gevent.get_hub()
+    for each in gc.get_objects():
+        if isinstance(each, greenlet.greenlet) and each:
+            frame = sys._getframe(1) if each is here else each.gr_frame  # noqa: SLF001 (its documented name)
+            if frame is not None:
+                name = "the hub" if each is hub else getattr(each, "name", None) or type(each).__name__
+                yield Standing(name, _stack(frame), _spawned(each, here))
+
+
+def _spawned(each: Any, here: Any) -> str:
+    """Who spawned it, and where; the tree that gevent keeps."""
+    if each is here:
+        return "that writes this"
+    stack = getattr(each, "spawning_stack", None)
+    if not stack:
+        return ""
+    by = each.spawning_greenlet()
+    name = "an ended greenlet" if by is None else getattr(by, "name", None) or type(by).__name__
+    return f"spawned by {name} at {stack.f_code.co_filename}:{stack.f_lineno}"
+
+
+def tasks() -> Iterator[Standing]:
+    """Every asyncio task that isn't done, of whichever loop, with the chain of what it awaits."""
+    asyncio: Any = sys.modules.get("asyncio")
+    if asyncio is None:
+        return  # a synchronous service never imports it
+    for each in gc.get_objects():
+        if isinstance(each, asyncio.Task) and not each.done():
+            chain = tuple(f"await {line}" for line in await_chain(each.get_coro()))
+            yield Standing(each.get_name(), chain)
+
+
+def await_chain(awaited: Any) -> Iterator[str]:
+    """From a task's coroutine to what it waits for at last."""
+    while awaited is not None:
+        kind = next((prefix for prefix in ("cr", "ag", "gi") if hasattr(awaited, f"{prefix}_frame")), None)
+        if kind is None:
+            # `async for` awaits an object that doesn't tell its generator.
+            awaited = next(filter(inspect.isasyncgen, gc.get_referents(awaited)), None)
+            continue
+        frame = getattr(awaited, f"{kind}_frame")
+        if frame is None:
+            return  # it has ended
+        yield f"{frame.f_code.co_qualname} ({frame.f_code.co_filename}:{frame.f_lineno})"
+        awaited = getattr(awaited, "gi_yieldfrom" if kind == "gi" else f"{kind}_await")
+
+
+def threads() -> Iterator[Standing]:
+    """Every native thread but this one."""
+    this = gevent.get_hub().thread_ident
+    for ident, frame in sys._current_frames().items():  # noqa: SLF001 (its documented name)
+        if ident != this:
+            yield Standing(f"thread {ident:#x}", _stack(frame))
+
+
+def _stack(frame: FrameType | None) -> tuple[str, ...]:
+    lines = []
+    while frame is not None:
+        code, line = frame.f_code, frame.f_lineno
+        source = linecache.getline(code.co_filename, line).strip()
+        lines.append(f"{code.co_filename}:{line} {code.co_qualname}: {source}")
+        frame = frame.f_back
+    return tuple(reversed(lines))

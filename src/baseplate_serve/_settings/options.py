@@ -147,8 +147,8 @@ class ServerSettings:
         SWITCH,
         False,
         absent="false",
-        says="Report the use of connection pools: those that `baseplate_serve.monitoring.watch_pool` was told "
-        "of, and those of Baseplate's clients.",
+        says="Report the use of connection pools: those that `baseplate_serve.monitoring.watch_pool` was "
+        "told of, and those of Baseplate's clients.",
     )
     gc_stats: bool = option(
         "monitoring.gc.stats",

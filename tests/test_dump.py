@@ -1,0 +1,87 @@
+"""What SIGUSR1 logs, made for a person."""
+
+import asyncio
+import subprocess
+import sys
+
+import gevent
+from gevent import monkey
+from gevent.event import Event
+
+import compat
+from baseplate_serve._lifecycle import dump
+from deadline import wait_for
+
+
+def waits_for(event):
+    event.wait()
+
+
+def test_a_hundred_greenlets_at_the_same_place_are_one_entry(caplog):
+    event = Event()
+    waiting = [gevent.spawn(waits_for, event) for _ in range(100)]
+    gevent.idle()
+    dump.log_everything(list)
+    event.set()
+    gevent.joinall(waiting)
+    text = "\n".join(record.getMessage() for record in caplog.records)
+    assert "SIGUSR1: 0 requests in flight" in text
+    assert text.count("test_dump.py") < 30
+    entries = [line for line in text.splitlines() if line.startswith("100 x ")]
+    assert len(entries) == 1
+    assert "spawned by" in entries[0]
+    assert "test_dump.py:" in entries[0]
+    assert "waits_for: event.wait()" in text
+
+
+def test_tasks_are_shown_with_what_they_await(caplog):
+    async def inner(event):
+        await event.wait()
+
+    async def generator(event):
+        yield await inner(event)
+
+    async def outer(event):
+        async for _ in generator(event):
+            pass
+
+    loop = compat.attached_loop()
+    event = asyncio.Event()
+    tasks = [loop.create_task(outer(event)) for _ in range(3)]
+    gevent.idle()
+    dump.log_everything(list)
+    loop.call_soon(event.set)
+    compat.wait(asyncio.wait(tasks))
+    loop.detach()
+    loop.close()
+    text = "\n".join(record.getMessage() for record in caplog.records)
+    assert "SIGUSR1: 3 asyncio tasks" in text
+    shown = text[text.index("3 x ") :]
+    chain = [word for word in ("outer", "generator", "inner", "Event.wait") if f"{word} (" in shown]
+    assert chain == ["outer", "generator", "inner", "Event.wait"]
+    assert shown.index("outer (") < shown.index("inner (") < shown.index("Event.wait (")
+
+
+def test_native_threads_are_shown():
+    pool = gevent.get_hub().threadpool
+    lock = monkey.get_original("_thread", "allocate_lock")()
+    lock.acquire()
+
+    def holds_in_a_thread():
+        lock.acquire()
+
+    held = pool.spawn(holds_in_a_thread)
+    wait_for(lambda: any("holds_in_a_thread" in str(each.where) for each in dump.threads()), "it runs")
+    lock.release()
+    held.get()
+
+
+def test_a_service_without_asyncio_does_not_import_it():
+    code = """
+import sys
+from gevent import monkey; monkey.patch_all()
+from baseplate_serve._lifecycle import dump
+dump.log_everything(list)
+assert "asyncio" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
