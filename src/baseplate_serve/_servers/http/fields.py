@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from email.utils import formatdate
 from time import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,13 +31,9 @@ _statuses: dict[str, tuple[int, bytes]] = {}
 _date: tuple[int, bytes] = (0, b"")
 
 
-class Fields(NamedTuple):
-    """An application's headers: *lines* as they are sent, but for Connection and Transfer-Encoding."""
-
-    lines: bytes
-    dated: bool
-    length: int | None  # bytes, as it declares
-    connection: str | None
+# An application's headers: the lines as they are sent, but for Connection and Transfer-Encoding; whether Date
+# is among them; the bytes that Content-Length declares; what Connection says.  A named tuple costs 0.2 µs.
+Fields = tuple[bytes, bool, int | None, str | None]
 
 
 def status_line(status: str) -> tuple[int, bytes]:
@@ -89,7 +85,7 @@ def fields_of(headers: Iterable[tuple[str, str]]) -> Fields:
     if text.count("\n") != lines or text.count("\r") != lines or "\0" in text:
         _check(headers)
         raise ValueError("carriage return or newline in a header")
-    return Fields(encoded, dated, length, connection)
+    return encoded, dated, length, connection
 
 
 def _kind_of(name: str) -> int:

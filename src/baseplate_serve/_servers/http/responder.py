@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("baseplate_serve.wsgi")
 
+BODILESS = frozenset([204, 304])
 JOINED_MAX = 32 * 1024  # bytes of a body; to copy more of them costs more than a second system call
 _STAYING = (Phase.STARTING, Phase.SERVING)  # SERVER_STATE.shutting_down without its two properties: 0.1 µs
 
@@ -30,22 +31,22 @@ class Responder(Defaults):
     """The half of a handler that answers.  The other half says what the request was."""
 
     connection: Connection  # set by the server before `handle`
-    wsgi_input: Body | NoBody = NO_BODY  # type: ignore[assignment] # the stubs know pywsgi's only
-
-    upgrading = False  # the application has the connection's bytes
-
-    # Of the response
-    unsendable = False  # the client takes no more
-    _fields: Fields | None = None
-    _status_line = b""
-    _bodiless = False  # of a HEAD request, or with a status that has none
-    _left: int | None = None  # bytes of the declared length that are missing
 
     def __init__(self, sock: Any, address: Any, server: Any, inbound: Inbound, head: Head) -> None:
         super().__init__(sock, address, server, inbound)  # type: ignore[call-arg] # no stub has it
         self._inbound = inbound
         self._head = head  # of the present request
         self._kernels = kernels_socket(sock)
+        # Attributes of the instance, all of them: to read one of the class costs twice as much.
+        self.wsgi_input: Body | NoBody = NO_BODY  # type: ignore[assignment] # the stubs know pywsgi's only
+        self.upgrading = False  # the application has the connection's bytes
+        # Of the response
+        self.unsendable = False  # the client takes no more
+        self.response_use_chunked = False
+        self._fields: Fields | None = None
+        self._status_line = b""
+        self._bodiless = False  # of a HEAD request, or with a status that has none
+        self._left: int | None = None  # bytes of the declared length that are missing
 
     def run_application(self) -> None:
         """Call it and send its result, which is then closed.  Raises: whatever it raises.  Switches: yes."""
@@ -101,9 +102,9 @@ class Responder(Defaults):
                 exc_info = None  # or it would be in a cycle with this frame
         code, line = status_line(status)
         fields = fields_of(headers)
-        if code in (204, 304) and fields.length:
+        if code in BODILESS and fields[2]:
             raise self.ApplicationError(
-                f"Invalid Content-Length for {code} response: '{fields.length}' (must be absent or zero)"
+                f"Invalid Content-Length for {code} response: '{fields[2]}' (must be absent or zero)"
             )
         self.status = self._orig_status = status
         self.code = code
@@ -119,23 +120,36 @@ class Responder(Defaults):
 
     def _send_first(self, data: Any, *, last: bool) -> None:
         """The head with the first bytes of the body; *last*: there are no more."""
-        if not self.status:
+        if self.status is None or self._fields is None:
             raise self.ApplicationError("The application did not call start_response()")
         code = self.code
-        bodiless = self._bodiless = self._head.method == "HEAD" or code == 304 or code == 204  # noqa: PLR1714 (a tuple costs more)
-        if data and code in (204, 304):
+        lines, dated, length, connection = self._fields
+        bodiless = code in BODILESS
+        if data and bodiless:
             raise self.ApplicationError(f"The {code} response must have no body")
-        parts = self._response_head(len(data), last=last)
-        body = b"" if bodiless else self._framed(data)
-        if len(body) > JOINED_MAX:
-            body = memoryview(body)
-            head = b"".join(parts)
-        else:
-            head = b"".join((*parts, body))
-            body = b""
+        bodiless = self._bodiless = bodiless or self._head.method == "HEAD"
+        self._left = None
+        self.response_use_chunked = False
+        parts = [self._status_line, lines]
+        if not dated:
+            parts.append(date_line())
+        if length is None:
+            parts.append(self._framing(len(data), last=last))
+        elif not bodiless:
+            self._left = length
+        parts.append(self._end_of_head(connection))
+        body = None
+        if data and not bodiless:
+            body = self._framed(data)
+            if len(body) > JOINED_MAX:
+                body = memoryview(body)
+            else:
+                parts.append(body)
+                body = None
+        head = b"".join(parts)
         self.headers_sent = True
         self._sendall(head)
-        if body:
+        if body is not None:
             self._sendall(body)
 
     def _send_more(self, data: bytes) -> None:
@@ -156,23 +170,13 @@ class Responder(Defaults):
                 raise self.ApplicationError("The response is longer than its Content-Length")
         return data
 
-    def _response_head(self, size: int, *, last: bool) -> tuple[bytes, ...]:
-        """The parts of the head of a response whose first bytes, or *last* ones, are *size*."""
-        fields: Any = self._fields
-        self._left = None
-        self.response_use_chunked = False
-        framing = b""
-        if fields.length is not None:
-            if not self._bodiless:
-                self._left = fields.length
-        elif self.code not in (101, 204, 304):
-            framing = self._framing(size, last=last)
-        date = b"" if fields.dated else date_line()
-        end = self._end_of_head(fields.connection)
-        return self._status_line, fields.lines, date, framing, end
-
     def _framing(self, size: int, *, last: bool) -> bytes:
-        """The header that tells where the body ends, where the application doesn't."""
+        """The header that tells where the body ends, where the application doesn't.
+
+        *size*: of the first bytes, or of the *last*.
+        """
+        if self.code in BODILESS or self.code == 101:
+            return b""
         if last:
             # Frameworks drop the body of a response to HEAD themselves; its length is then unknown, not 0.
             return b"Content-Length: %d\r\n" % size if size or not self._bodiless else b""
