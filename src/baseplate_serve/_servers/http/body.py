@@ -98,7 +98,7 @@ class Body:
         self._ready = b""  # what `readline` took and didn't return
         self._taken = 0
         self._extensions = 0
-        self.ended = False  # nothing of it is left in the connection
+        self.ended = length == 0  # nothing of it is left in the connection
         self.broken: Refused | None = None
         self.expected = False
         self.outbound: Any = None

@@ -12,6 +12,7 @@ from baseplate_serve._lifecycle.connections import Connection
 from baseplate_serve._logs.trace import current_request_headers, from_environ
 from baseplate_serve._servers.graceful import GracefulServer
 from baseplate_serve._servers.http.handler import ErrorLog, describe, log, surround
+from baseplate_serve._servers.http.limits import Limits
 from baseplate_serve._servers.http.strict import StrictHandler
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class HttpServer(GracefulServer, WSGIServer):
         settings: ServerSettings,
         handler_class: type[WSGIHandler] = StrictHandler,
     ) -> None:
+        self.limits = Limits(settings.max_head_size, settings.max_headers, settings.max_body_size)
         super().__init__(
             listener,
             stop_timeout=settings.stop_timeout,
