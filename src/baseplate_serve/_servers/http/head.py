@@ -44,7 +44,7 @@ class Head:
     def __init__(self, base: dict[str, Any], limits: Limits) -> None:
         self._base = _roomy(base)
         self._limits = limits
-        self._short = 4 * limits.fields  # bytes that cannot hold more headers than that
+        self._short = min(limits.head, 4 * limits.fields)  # bytes that can be over no limit
         self._parser: Any = None
         self._host = ""  # the last one that was found to be well-formed
         self.environ: dict[str, Any] = base

@@ -60,6 +60,7 @@ class StrictHandler(Responder):
                 return False
             environ = self.environ = head.parse(data)
         except Refused as refused:
+            log.warning("%s sent what is no request, disconnected: %s", self.connection.peer, refused)
             self.headers_sent = False  # that was the request before
             head.method = ""
             self._answer(refused)
@@ -113,7 +114,7 @@ class StrictHandler(Responder):
         if not body.ended:
             self.lingers = True
         if body.broken:
-            log.warning("%s disconnected: %s", self.connection.peer, body.broken)
+            log.warning("%s: %s, disconnected: %s", self.connection.peer, describe(self), body.broken)
 
     def handle_one_response(self) -> None:
         """Call the application and send what it answers.  Switches: yes."""
@@ -155,8 +156,6 @@ class StrictHandler(Responder):
     def _answer(self, refused: Refused) -> None:
         """The server's own response, if there is none yet; the connection closes."""
         self.close_connection = self.lingers = True
-        if refused.status != 500:
-            log.warning("%s sent what is no request, disconnected: %s", self.connection.peer, refused)
         if self.headers_sent or self.unsendable:
             return
         self.headers_sent = True
