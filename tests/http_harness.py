@@ -56,6 +56,7 @@ def exchange(app, pieces, **options):
     """What the server sends to a client that sends *pieces*."""
     with socket.socket() as listener:
         server = HttpServer(listener, app, ServerSettings(**options))
+        server.environ.update(SERVER_NAME="a", SERVER_PORT="80")  # of a listener that is bound
         wire = Wire(pieces)
         server.handle(wire, ("127.0.0.1", 1))
         assert not server.connections
