@@ -13,15 +13,12 @@ from typing import Any  # noqa: E402
 from gevent.pywsgi import WSGIServer  # noqa: E402
 from gevent.server import StreamServer  # noqa: E402
 
+import http_apps  # noqa: E402
+
 
 def make_app(_config: dict[str, str]) -> Any:
-    """The WSGI hello world."""
-
-    def app(_environ: Any, start_response: Any) -> list[bytes]:
-        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
-        return [b"hello"]
-
-    return app
+    """The WSGI application."""
+    return http_apps.wsgi
 
 
 def make_processor(_config: dict[str, str]) -> Any:
@@ -54,6 +51,21 @@ def listen(port: int, *, nodelay: bool) -> socket.socket:
     return listener
 
 
+def serve_constant(port: int) -> None:
+    """What gevent can do at most: every `recv` is answered with the same bytes."""
+    reply = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n"
+    reply += b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
+
+    def handle(sock: Any, _address: Any) -> None:
+        while data := sock.recv(65536):
+            closes = b"\r\nConnection: close" in data
+            sock.sendall(reply + (b"Connection: close\r\n" if closes else b"") + b"\r\nhello")
+            if closes:
+                return
+
+    StreamServer(listen(port, nodelay=True), handle).serve_forever()
+
+
 def serve_thrift(port: int) -> None:
     """Apache Thrift's header protocol over a buffered socket, a greenlet a connection."""
     from thrift.protocol.THeaderProtocol import THeaderProtocol  # noqa: PLC0415
@@ -81,5 +93,7 @@ if __name__ == "__main__":
     kind, port = sys.argv[1], int(sys.argv[2])
     if kind == "thrift-apache":
         serve_thrift(port)
+    elif kind == "constant":
+        serve_constant(port)
     else:
         WSGIServer(listen(port, nodelay=kind == "pywsgi-nodelay"), make_app({}), log=None).serve_forever()

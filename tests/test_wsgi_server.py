@@ -15,6 +15,7 @@ from gevent.event import Event
 from gevent.pywsgi import WSGIHandler
 
 from baseplate_serve._servers.http.server import HttpServer
+from baseplate_serve._servers.http.strict import StrictHandler
 from baseplate_serve._settings.options import ServerSettings
 from baseplate_serve.state import SERVER_STATE, Phase
 from baseplate_serve.wsgi import handler_class, make_server
@@ -22,7 +23,7 @@ from deadline import DEADLINE_S, wait_for
 
 
 @contextmanager
-def serving(app, handler=WSGIHandler, listener=None, **options):
+def serving(app, handler=StrictHandler, listener=None, **options):
     settings = ServerSettings(**{"stop_timeout": timedelta(seconds=DEADLINE_S), **options})
     server = HttpServer(listener or socket.create_server(("127.0.0.1", 0)), app, settings, handler)
     server.start()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gevent.pywsgi import WSGIHandler
 
 from baseplate_serve._servers.http.server import HttpServer
+from baseplate_serve._servers.http.strict import StrictHandler
 from baseplate_serve._settings.objects import NameFault, load_object
 from baseplate_serve._settings.options import parse_settings
 from baseplate_serve.asgi import Mount, is_asgi
@@ -33,7 +34,8 @@ def make_server(server_config: Mapping[str, str], listener: Any, app: Any) -> Ht
 
         server = AsgiServer(listener, app, settings, handler)
     elif callable(app):
-        server = HttpServer(listener, app, settings, handler)
+        strict = settings.handler is None
+        server = HttpServer(listener, app, settings, StrictHandler if strict else handler)
     else:
         raise ApplicationError(
             f"the wsgi server needs a WSGI or an ASGI application, the factory returned {app!r}"

@@ -33,10 +33,10 @@ def run_worker(part, directory, deadline_s, command):
     return [json.loads(line) for line in lines], printed.read_text()
 
 
-def ended(part, lines, printed):
-    """Each test that has ended, and its failure or None; the worker must have come to its end on our loop."""
+def ended(part, lines, printed, ours="loop"):
+    """Each test that has ended, and its failure or None; the worker must have come to its end on *ours*."""
     begun = [line["begins"] for line in lines if "begins" in line]
     assert begun, f"no test of {part} began:\n{printed}"
-    assert "loops" in lines[-1], f"{part} stopped in {begun[-1]}:\n{printed[-4000:]}"
-    assert lines[-1]["loops"], f"{part} ran without our loop"
+    assert f"{ours}s" in lines[-1], f"{part} stopped in {begun[-1]}:\n{printed[-4000:]}"
+    assert lines[-1][f"{ours}s"], f"{part} ran without our {ours}"
     return {line["test"]: line["failed"] for line in lines if "test" in line}

@@ -113,6 +113,33 @@ class ServerSettings:
         "decompressed. A client that announces a longer one is disconnected.",
         only="thrift",
     )
+    max_head_size: int = option(
+        "max_head_size",
+        COUNT,
+        64 * 1024,
+        absent="65536 (64 KiB)",
+        says="The longest head of an HTTP request that is read, in bytes: the request line and all headers. "
+        "A longer one is answered with 431. Of no effect with a `handler`, nor on ASGI applications.",
+        only="wsgi",
+    )
+    max_headers: int = option(
+        "max_headers",
+        COUNT,
+        100,
+        absent="100",
+        says="How many headers an HTTP request may have; more are answered with 431. "
+        "Of no effect with a `handler`, nor on ASGI applications.",
+        only="wsgi",
+    )
+    max_body_size: int | None = option(
+        "max_body_size",
+        COUNT,
+        None,
+        absent="no limit",
+        says="The longest body of an HTTP request that is read, in bytes; a longer one is answered with 413. "
+        "Of no effect with a `handler`, nor on ASGI applications.",
+        only="wsgi",
+    )
     metrics_enabled: bool = option(
         "metrics.enabled",
         SWITCH,

@@ -74,7 +74,9 @@ class ErrorLog(LoggingLogAdapter):
 
 
 def surround(handler_class: type[WSGIHandler]) -> type[WSGIHandler]:
-    """*handler_class* between `Tracked` and `Defaults`, under its own name."""
+    """*handler_class* between `Tracked` and `Defaults`, under its own name; ours tracks by itself."""
+    if issubclass(handler_class, Defaults):
+        return handler_class
     bases = (Tracked, Defaults) if handler_class is WSGIHandler else (Tracked, handler_class, Defaults)
     return type(handler_class.__name__, bases, {"__module__": handler_class.__module__})
 

@@ -6,14 +6,18 @@ import logging
 from typing import TYPE_CHECKING, Any
 from wsgiref.util import FileWrapper
 
-from gevent.pywsgi import LoggingLogAdapter, WSGIHandler, WSGIServer
+from gevent.pywsgi import LoggingLogAdapter, WSGIServer
 
 from baseplate_serve._lifecycle.connections import Connection
 from baseplate_serve._logs.trace import current_request_headers, from_environ
 from baseplate_serve._servers.graceful import GracefulServer
 from baseplate_serve._servers.http.handler import ErrorLog, describe, log, surround
+from baseplate_serve._servers.http.limits import Limits
+from baseplate_serve._servers.http.strict import StrictHandler
 
 if TYPE_CHECKING:
+    from gevent.pywsgi import WSGIHandler
+
     from baseplate_serve._settings.options import ServerSettings
 
 
@@ -28,14 +32,17 @@ class HttpServer(GracefulServer, WSGIServer):
         listener: Any,
         app: Any,
         settings: ServerSettings,
-        handler_class: type[WSGIHandler] = WSGIHandler,
+        handler_class: type[WSGIHandler] = StrictHandler,
     ) -> None:
+        self.limits = Limits(settings.max_head_size, settings.max_headers, settings.max_body_size)
         super().__init__(
             listener,
             stop_timeout=settings.stop_timeout,
             max_concurrency=settings.max_concurrency,
             application=app,
-            handler_class=surround(handler_class),
+            handler_class=handler_class
+            if issubclass(handler_class, StrictHandler)
+            else surround(handler_class),
             log=LoggingLogAdapter(log, level=logging.DEBUG),
             error_log=ErrorLog(log, level=logging.ERROR),
             environ={"wsgi.file_wrapper": FileWrapper},

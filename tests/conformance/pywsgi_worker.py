@@ -1,0 +1,131 @@
+"""Run gevent's own tests of pywsgi, with our server and handler in the place of pywsgi's.
+
+    pywsgi_worker.py RESULTS LEFT_OUT
+
+LEFT_OUT are names of classes with commas between, that aren't run.  RESULTS gets a JSON line when a test
+begins and one when it has ended; the last one tells how many of our handlers were made.
+"""
+
+import json
+import logging
+import os
+import socket
+import sys
+import unittest
+from datetime import timedelta
+
+import gevent.tests.test__pywsgi as suite  # patches the standard library
+from gevent import pywsgi
+
+from baseplate_serve._servers.graceful import GracefulServer
+from baseplate_serve._servers.http import strict
+from baseplate_serve._servers.http.body import Body
+from baseplate_serve._servers.http.head import Head
+from baseplate_serve._servers.http.inbound import Inbound
+from baseplate_serve._servers.http.server import HttpServer
+from baseplate_serve._servers.http.strict import StrictHandler
+
+
+class Handler(StrictHandler):
+    """Ours, which reports errors where the suite looks for them: to the hub, as pywsgi does."""
+
+    ApplicationError = suite.ExpectedAssertionError
+    _log_error = pywsgi.WSGIHandler._log_error
+    log_request = pywsgi.WSGIHandler.log_request
+    made = 0
+
+    def __init__(self, *args):
+        Handler.made += 1
+        super().__init__(*args)
+
+
+class Server(GracefulServer, pywsgi.WSGIServer):
+    """Ours, with pywsgi's arguments."""
+
+    handle = HttpServer.handle
+
+    def __init__(self, listener, application, **pywsgis):
+        listener = self.get_listener(listener, 16, socket.AF_INET6 if ":" in listener[0] else socket.AF_INET)
+        super().__init__(listener, stop_timeout=timedelta(0), application=application, **pywsgis)
+
+
+class HostlessHead(Head):
+    """Many requests of the suite have no Host, and test something else."""
+
+    __slots__ = ()
+
+    def _check_host(self, host):
+        if host is not None:
+            super()._check_host(host)
+
+
+class File:
+    def __init__(self, file):
+        self.recv = file.read
+
+
+def body(rfile, *, content_length, chunked_input):
+    return Body(Inbound(File(rfile)), length=None if chunked_input else content_length or 0, limit=None)
+
+
+def take_pywsgis_place():
+    logging.getLogger("baseplate_serve.wsgi").setLevel(logging.DEBUG)  # accesses are logged there
+    logging.getLogger("baseplate_serve.wsgi").propagate = False
+    logging.getLogger("baseplate_serve.wsgi").addHandler(logging.NullHandler())
+    strict.Head = HostlessHead
+    pywsgi.WSGIServer = Server
+    suite.Input = body
+    suite.TestCase.handler_class = suite.BadRequestTests.handler_class = Handler
+
+
+class Recorder(unittest.TestResult):
+    failed = None  # how the present test failed
+
+    def __init__(self, results):
+        super().__init__()
+        self.results = results
+
+    def write(self, **line):
+        print(json.dumps(line), file=self.results, flush=True)
+
+    def startTest(self, test):  # noqa: N802 (unittest's)
+        super().startTest(test)
+        self.failed = None
+        self.write(begins=name_of(test))
+
+    def stopTest(self, test):  # noqa: N802 (unittest's)
+        super().stopTest(test)
+        self.write(test=name_of(test), failed=self.failed)
+
+    def addFailure(self, test, err):  # noqa: N802 (unittest's)
+        super().addFailure(test, err)
+        self.failed = self._exc_info_to_string(err, test)
+
+    addError = addFailure  # noqa: N815 (likewise)
+
+
+def name_of(test):
+    return ".".join(test.id().split(".")[-2:])
+
+
+def tests_of(found):
+    for each in found:
+        if isinstance(each, unittest.TestSuite):
+            yield from tests_of(each)
+        else:
+            yield each
+
+
+def main(path, left_out):
+    take_pywsgis_place()
+    found = unittest.defaultTestLoader.loadTestsFromModule(suite)
+    wanted = [test for test in tests_of(found) if type(test).__name__ not in left_out]
+    with open(path, "w") as results:
+        recorder = Recorder(results)
+        unittest.TestSuite(wanted).run(recorder)
+        recorder.write(handlers=Handler.made, ran=recorder.testsRun)
+    os._exit(0)  # a suite may leave threads and children behind
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], [*filter(None, sys.argv[2].split(","))])
