@@ -1,4 +1,4 @@
-"""What a few bytes may cost: no more memory than they are, no deeper stack, in every dialect, by every codec."""
+"""What a few bytes may cost: no more memory than they are, no deeper stack, in any dialect or codec."""
 
 from __future__ import annotations
 
