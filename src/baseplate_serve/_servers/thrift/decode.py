@@ -1,9 +1,9 @@
 """Structs from a client's bytes, whatever they are: a struct, or one error that says they are none.
 
 Apache Thrift's C codec is trusted with all messages from release 0.25 on.  Earlier ones follow a message as
-deep as it is nested, off the end of the stack (70 KB of compact bytes are a segmentation fault), and make room
-for as many elements as a list announces; so does `thrift-unofficial` 0.19.  There, messages that may do this
-are left to the Python protocols.
+deep as it is nested, off the end of the stack (70 KB of compact bytes are a segmentation fault), and make
+room for as many elements as a list announces; so does `thrift-unofficial` 0.19.  There, messages that may do
+this are left to the Python protocols.
 """
 
 from __future__ import annotations
