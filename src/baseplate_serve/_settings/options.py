@@ -20,6 +20,7 @@ from baseplate_serve._settings.declare import (
     Option,
     option,
 )
+from baseplate_serve._settings.patience import HTTP
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,45 @@ class ServerSettings:
         says="The longest body of an HTTP request that is read, in bytes; a longer one is answered with 413. "
         "Of no effect with a `handler`, nor on ASGI applications.",
         only="wsgi",
+    )
+    first_byte_timeout: timedelta | None = option(
+        "first_byte_timeout",
+        DURATION,
+        None,
+        absent=f"{HTTP.first_byte_timeout} seconds for HTTP, no limit for Thrift",
+        says="How long a client may be connected before it sends anything. 0: no limit.",
+    )
+    idle_timeout: timedelta | None = option(
+        "idle_timeout",
+        DURATION,
+        None,
+        absent=f"{HTTP.idle_timeout} seconds for HTTP, no limit for Thrift",
+        says="How long a connection may be idle between two requests. Choose more than the load balancer's: "
+        "a request that is under way when its connection is closed is lost. 0: no limit.",
+    )
+    head_timeout: timedelta | None = option(
+        "head_timeout",
+        DURATION,
+        None,
+        absent=f"{HTTP.head_timeout} seconds",
+        says="How long the whole head of an HTTP request may take from its first byte on, however it drips "
+        "in. It is answered with 408 then. 0: no limit.",
+        only="wsgi",
+    )
+    body_timeout: timedelta | None = option(
+        "body_timeout",
+        DURATION,
+        None,
+        absent=f"{HTTP.body_timeout} seconds",
+        says="How long the server waits for the next bytes of an HTTP request's body that the application "
+        "reads (answered with 408), or in the middle of a Thrift message. 0: no limit.",
+    )
+    send_timeout: timedelta | None = option(
+        "send_timeout",
+        DURATION,
+        None,
+        absent=f"{HTTP.send_timeout} seconds",
+        says="How long a client may take nothing of a response that waits for it. 0: no limit.",
     )
     metrics_enabled: bool = option(
         "metrics.enabled",

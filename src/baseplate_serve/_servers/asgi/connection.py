@@ -44,10 +44,9 @@ class AsgiConnection:
         self._address = address
         self._raw: Any = sock._sock  # noqa: SLF001 (past gevent: it must not wait)
         self.loop: Any = server.coroutines.loop
-        tally = server.connections.tally
-        self.inbox = Inbox(sock, self.loop, tally)
-        self.outbox = Outbox(self._raw, self.loop, tally)
         self.tracked = Connection(sock, address, self.describe)
+        self.inbox = Inbox(sock, self.loop, self.tracked)
+        self.outbox = Outbox(self._raw, self.loop, self.tracked)
         self.name = self.tracked.peer
         self.client = _address(address)
         self.server = _address(self._raw.getsockname())
@@ -76,20 +75,28 @@ class AsgiConnection:
 
     def _look(self) -> None:
         """Serve the next request, if its head has arrived."""
-        inbox = self.inbox
-        if inbox.buffer and self.tracked.began_at is None:
-            self.tracked.began()
+        inbox, tracked = self.inbox, self.tracked
+        if inbox.buffer and tracked.began_at is None:
+            tracked.began()
         try:
             head = inbox.head()
             if head is not None:
+                tracked.head_since = None
                 self._dispatch(head, parse(head))
             elif inbox.ended:
-                self._close()
+                self._end_of_stream()
+            elif inbox.buffer and tracked.head_since is None:
+                tracked.head_since = tracked.began_at
         except BadRequest as error:
             log.warning("%s sent what is no request, disconnected: %s", self.name, error)
-            self.tracked.refused("malformed")
+            tracked.refused("malformed")
             self.write_last(plain(error.status, str(error)))
             self._close()
+
+    def _end_of_stream(self) -> None:
+        if self.tracked.timed_out == "head_timeout":
+            self.write_last(plain(408, "the head took too long"))
+        self._close()
 
     def _dispatch(self, head: bytes, request: Request) -> None:
         path = request.path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from baseplate_serve._servers.asgi.body import Body
@@ -117,7 +118,11 @@ class Exchange:
 
     def _changed(self) -> None:
         """Something came, or the client has gone."""
-        if self.inbox.ended:
+        if not self.inbox.ended:
+            return
+        if self.connection.tracked.timed_out == "body_timeout" and not self.gone:
+            self._bad = BadRequest("the body took too long", 408)
+        else:
             self._client_gone()
 
     def _client_gone(self) -> None:
@@ -171,19 +176,28 @@ class Exchange:
         if not self._body_given:
             try:
                 while (piece := self.body.piece()) is None and not self.inbox.ended:
-                    await self._more()
+                    await self._more_body()
             except BadRequest as error:
                 self._malformed(error)
                 self._body_given = True
                 return DISCONNECT
             if piece is None:
-                self.gone = self._body_given = True
+                self.gone = self._bad is None
+                self._body_given = True
                 return DISCONNECT
             self._body_given = self.body.ended
             return {"type": "http.request", "body": piece, "more_body": not self.body.ended}
         while not (self.gone or self.response.complete or self._bad):
             await self._more()
         return DISCONNECT
+
+    async def _more_body(self) -> None:
+        tracked = self.connection.tracked
+        tracked.body_since = monotonic()
+        try:
+            await self._more()
+        finally:
+            tracked.body_since = None
 
     async def _more(self) -> None:
         if not self._continued and not self.body.ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from baseplate_serve._servers.asgi.head import HeadTooLarge
@@ -10,7 +11,7 @@ from baseplate_serve._servers.asgi.news import News
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from baseplate_serve._lifecycle.tally import Tally
+    from baseplate_serve._lifecycle.connections import Connection
 
 HEAD_MAX = 64 * 1024  # bytes of a request's head
 AHEAD_MAX = HEAD_MAX  # bytes that are received before anybody asks for them
@@ -18,15 +19,15 @@ PIECE = 64 * 1024
 
 
 class Inbox:
-    """The receiving side of one connection.
+    """The receiving side of *connection*.
 
     The loop receives, up to AHEAD_MAX bytes ahead, and calls `changed` when something came or the client
     has gone.  Between `pause` and `resume` it doesn't: then a greenlet reads, as from a file.
     """
 
-    def __init__(self, sock: Any, loop: Any, tally: Tally) -> None:
+    def __init__(self, sock: Any, loop: Any, connection: Connection) -> None:
         self.sock = sock
-        self._tally = tally
+        self._connection = connection
         self.buffer = bytearray()
         self.ended = False  # the client sends no more, or is gone
         self.closed = False  # for pywsgi: a file has that
@@ -99,7 +100,7 @@ class Inbox:
         except OSError:
             data = b""
         self.buffer += data
-        self._tally.received += len(data)
+        self._connection.tally.received += len(data)
         if not data:
             self.ended = True
             self._watch()
@@ -130,8 +131,12 @@ class Inbox:
     def _receive(self) -> bool:
         if self.ended:
             return False
-        data = self.sock.recv(PIECE)
-        self._tally.received += len(data)
+        self._connection.body_since = monotonic()
+        try:
+            data = self.sock.recv(PIECE)
+        finally:
+            self._connection.body_since = None
+        self._connection.tally.received += len(data)
         self.ended = not data
         self.buffer += data
         return bool(data)

@@ -244,7 +244,10 @@ class Body:
             raise self._client_left()
         return line
 
-    def _client_left(self) -> ClientLeft:
+    def _client_left(self) -> BodyError:
+        if self._inbound.connection.timed_out:
+            self.broken = Refused("the body took too long", 408)
+            return BodyRefused(self.broken)
         self.broken = Refused("the client left within its body")
         if self._chunked:
             return ClientLeft("unexpected end of file while parsing chunked data")

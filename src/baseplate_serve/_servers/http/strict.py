@@ -39,6 +39,7 @@ class StrictHandler(Responder):
 
     def handle(self) -> None:
         """Serve until either side closes.  Switches: yes."""
+        self._inbound.connection = self.connection
         try:
             while self.handle_one_request():
                 pass
@@ -55,12 +56,13 @@ class StrictHandler(Responder):
         """True if the connection may serve another.  Switches: yes."""
         head = self._head
         try:
-            data = self._inbound.head(self.connection.began, self.limits, head.look)
+            data = self._inbound.head(self.limits, head.look)
             if not data:
                 return False
             environ = self.environ = head.parse(data)
         except Refused as refused:
-            log.warning("%s sent what is no request, disconnected: %s", self.connection.peer, refused)
+            if not self.connection.timed_out:  # that was logged
+                log.warning("%s sent what is no request, disconnected: %s", self.connection.peer, refused)
             self.headers_sent = False  # that was the request before
             head.method = ""
             self._answer(refused)
@@ -99,6 +101,7 @@ class StrictHandler(Responder):
         ):
             environ["wsgi.input"] = self._inbound
             environ["wsgi.input_terminated"] = False
+            self._inbound.upgraded = True
             self.upgrading = True
 
     def _send_interim(self, data: bytes) -> None:
