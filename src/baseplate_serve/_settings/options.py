@@ -73,7 +73,7 @@ class ServerSettings:
         64 * 1024,
         absent="65536 (64 KiB)",
         says="The longest head of an HTTP request that is read, in bytes: the request line and all headers. "
-        "A longer one is answered with 431. Of no effect with a `handler`, nor on ASGI applications.",
+        "A longer one is answered with 431. Of no effect with a `handler`.",
         only="wsgi",
     )
     max_headers: int = option(
@@ -82,7 +82,7 @@ class ServerSettings:
         100,
         absent="100",
         says="How many headers an HTTP request may have; more are answered with 431. "
-        "Of no effect with a `handler`, nor on ASGI applications.",
+        "Of no effect with a `handler`.",
         only="wsgi",
     )
     max_body_size: int | None = option(
@@ -91,7 +91,7 @@ class ServerSettings:
         None,
         absent="no limit",
         says="The longest body of an HTTP request that is read, in bytes; a longer one is answered with 413. "
-        "Of no effect with a `handler`, nor on ASGI applications.",
+        "Of no effect with a `handler`.",
         only="wsgi",
     )
     first_byte_timeout: timedelta | None = option(

@@ -23,11 +23,10 @@ from wsproto.events import (
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded
-from baseplate_serve._servers.asgi.head import BadRequest
 from baseplate_serve._servers.asgi.news import News
 from baseplate_serve._servers.asgi.outbox import ClientGone
-from baseplate_serve._servers.asgi.response import plain
 from baseplate_serve._servers.graceful import CLEAN_UP_S
+from baseplate_serve._servers.http.refusal import FAILED, Refused
 
 if TYPE_CHECKING:
     from baseplate_serve._servers.asgi.connection import AsgiConnection
@@ -63,12 +62,12 @@ class WebSocket:
         self._denial: dict[str, Any] | None = None
 
     def start(self) -> None:
-        """Serve it until it is closed.  Raises: BadRequest.  Switches: no."""
+        """Serve it until it is closed.  Raises: Refused.  Switches: no."""
         try:
             self.protocol.receive_data(self.head)
             request: Any = next(self.protocol.events())
         except RemoteProtocolError as error:
-            raise BadRequest(f"it opens no WebSocket: {error}") from error
+            raise Refused(f"it opens no WebSocket: {error}") from error
         self.scope["subprotocols"] = list(request.subprotocols)
         self.scope["extensions"] = {"websocket.http.response": {}}
         self.connection.tracked.hang_up = lambda: self.loop.call_soon(self._restart)
@@ -104,7 +103,7 @@ class WebSocket:
             return
         if not self.accepted:
             if self.closed is None:
-                self.connection.write_last(plain(500))
+                self.connection.refuse(FAILED)
             return
         await self._close(code)
         with suppress(TimeoutError):

@@ -108,12 +108,7 @@ class Inbound:
         looked = False
         searched = 0
         while (end := data.find(b"\r\n\r\n", searched)) < 0:
-            if _LONE_LF(data, searched):
-                raise Refused("a line feed without its carriage return")
-            if not looked:
-                looked = _look_at_line(data, look)
-            if len(data) > limits.head:
-                raise Refused("the head is too large", 431)
+            looked = look_at_part(data, searched, None if looked else look, limits)
             searched = max(0, len(data) - 3)
             piece = self.receive()
             if not piece:
@@ -197,8 +192,22 @@ class Inbound:
         self.closed = True
 
 
+def look_at_part(
+    data: bytearray, searched: int, look: Callable[[bytes], object] | None, limits: Limits
+) -> bool:
+    """Refuse at once what will never be a head, *data* being the first part of it, *searched* up to there.
+
+    *look* sees the request line, unless it has.  False if that is not here yet.  Raises: Refused.
+    """
+    if _LONE_LF(data, searched):
+        raise Refused("a line feed without its carriage return")
+    looked = look is None or _look_at_line(data, look)
+    if len(data) > limits.head:
+        raise Refused("the head is too large", 431)
+    return looked
+
+
 def _look_at_line(data: bytearray, look: Callable[[bytes], object]) -> bool:
-    """Have *look* see the request line; False if it is not here yet.  Raises: Refused."""
     end = data.find(b"\r\n")
     if end > LINE_MAX or (end < 0 and len(data) > LINE_MAX + 1):
         raise Refused("the request line is too long", 414)

@@ -19,7 +19,7 @@ from baseplate_serve._servers.http.handler import describe
 from baseplate_serve._servers.http.head import Head
 from baseplate_serve._servers.http.inbound import Inbound
 from baseplate_serve._servers.http.limits import LINGER_MAX, LINGER_S, Limits
-from baseplate_serve._servers.http.refusal import Refused, answer_to
+from baseplate_serve._servers.http.refusal import FAILED, Refused, answer_to
 from baseplate_serve._servers.http.responder import Responder, log
 from baseplate_serve._sockets.shut import shut
 
@@ -154,7 +154,7 @@ class StrictHandler(Responder):
     ) -> None:
         """Log it and tell the client, as far as that is possible."""
         self._log_error(t, v, tb)  # type: ignore[arg-type] # there is one
-        self._answer(Refused("Internal Server Error", 500))
+        self._answer(FAILED)
 
     def _answer(self, refused: Refused) -> None:
         """The server's own response, if there is none yet; the connection closes."""
