@@ -89,7 +89,7 @@ class Connection:
             self.leave()
             return
         self.tally.refused[why] += 1
-        if why == "send_timeout":
+        if why in ("send_timeout", "websocket_ping_timeout"):
             self.send_since = None
             shut(self.sock, socket.SHUT_RDWR)
             return

@@ -133,6 +133,31 @@ class ServerSettings:
         absent=f"{HTTP.send_timeout} seconds",
         says="How long a client may take nothing of a response that waits for it. 0: no limit.",
     )
+    websocket_ping_interval: timedelta = option(
+        "websocket_ping_interval",
+        DURATION,
+        timedelta(seconds=20),
+        absent="20 seconds",
+        says="How long a WebSocket's client may say nothing before it is pinged. 0: never.",
+        only="wsgi",
+    )
+    websocket_ping_timeout: timedelta = option(
+        "websocket_ping_timeout",
+        DURATION,
+        timedelta(seconds=20),
+        absent="20 seconds",
+        says="How long that client then may say nothing before it counts as gone.",
+        only="wsgi",
+    )
+    max_websocket_message: int = option(
+        "max_websocket_message",
+        COUNT,
+        16 * 1024 * 1024,
+        absent="16777216 (16 MiB)",
+        says="The longest message that is taken from a WebSocket, in bytes, or in characters of text; a "
+        "longer one closes it with code 1009.",
+        only="wsgi",
+    )
     metrics_enabled: bool = option(
         "metrics.enabled",
         SWITCH,

@@ -51,6 +51,7 @@ class AsgiConnection:
         self.client = _address(address)
         self.server = _address(self._raw.getsockname())
         self.limits = server.limits
+        self.settings = server.settings
         self._head = RequestHead(server.limits)
         self._request: Request | None = None  # the last one
         self._serving: Exchange | WebSocket | None = None
