@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from baseplate_serve._command.application import load_app_factory, load_server_factory, placed
-from baseplate_serve._settings.options import own_server
+from baseplate_serve._settings.read import own_server
 from baseplate_serve.wsgi import handler_class
 
 if TYPE_CHECKING:

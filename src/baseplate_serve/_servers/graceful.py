@@ -11,13 +11,14 @@ from gevent.pool import Pool
 from gevent.server import StreamServer
 
 from baseplate_serve._lifecycle.connections import Connections, InFlight
+from baseplate_serve._lifecycle.watch import Watch
+from baseplate_serve._settings.patience import Patience
 from baseplate_serve._sockets.bind import OwnListener, no_delay
 from baseplate_serve._sockets.leave import HANDSHAKE_S, refuse_handshakes
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from baseplate_serve._servers.coroutines import Coroutines
+    from baseplate_serve._settings.options import ServerSettings
 
 log = logging.getLogger("baseplate_serve")
 
@@ -28,18 +29,21 @@ CLEAN_UP_S = 5.0
 class GracefulServer(StreamServer):
     """A gevent server that knows its connections.
 
-    `stop` closes idle connections at once and waits for requests in flight; *stop_timeout* bounds it.
+    `stop` closes idle connections at once and waits for requests in flight; ``stop_timeout`` bounds it.
+    *patience* says how long it waits for clients where *settings* don't.
     """
 
     def __init__(
         self,
         listener: Any,
         *,
-        stop_timeout: timedelta,
-        max_concurrency: int | None = None,
+        settings: ServerSettings,
+        patience: Patience,
+        max_concurrency: int | None,
         **pywsgi: Any,  # what else gevent's WSGIServer takes, where it is a base
     ) -> None:
         self.connections = Connections()
+        self._watch = Watch(self.connections, Patience.chosen(vars(settings), patience))
         self.abandoned = 0  # requests cut off, ever
         self.deadline = 0.0  # of the stop, by the monotonic clock
         self.coroutines: Coroutines | None = None  # set where the application has some
@@ -47,7 +51,7 @@ class GracefulServer(StreamServer):
         no_delay(listener)
         self._greenlets = Pool(max_concurrency)  # one for each connection
         super().__init__(listener, spawn=self._greenlets, **pywsgi)
-        self.stop_timeout = stop_timeout.total_seconds()
+        self.stop_timeout = settings.stop_timeout.total_seconds()
 
     def spawn_in(self, greenlet_class: type[gevent.Greenlet[..., Any]]) -> None:
         """Serve connections in greenlets of *greenlet_class* from now on."""
@@ -56,6 +60,11 @@ class GracefulServer(StreamServer):
     def in_flight(self) -> list[InFlight]:
         """The requests in flight, oldest first."""
         return self.connections.in_flight()
+
+    def start(self) -> None:
+        """Switches: no."""
+        super().start()
+        self._watch.start()
 
     def stop(self, timeout: float | None = None) -> None:
         """Close the listener, let every connection go, cut off what is left after *timeout* seconds.
@@ -74,6 +83,7 @@ class GracefulServer(StreamServer):
         finally:
             self.close()
             self._cut_off()
+            self._watch.stop()
             if self.coroutines is not None:
                 self.coroutines.stop(CLEAN_UP_S)
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from baseplate_serve._lifecycle.connections import Connection
 from baseplate_serve._logs.trace import current_request_headers, from_pairs
 from baseplate_serve._servers.asgi.handler import Turns
-from baseplate_serve._servers.asgi.head import BadRequest, Request, parse
+from baseplate_serve._servers.asgi.head import Request, RequestHead
 from baseplate_serve._servers.asgi.http import Exchange
 from baseplate_serve._servers.asgi.inbox import Inbox
 from baseplate_serve._servers.asgi.outbox import Outbox
-from baseplate_serve._servers.asgi.response import plain
 from baseplate_serve._servers.graceful import CLEAN_UP_S
 from baseplate_serve._servers.http.handler import describe
+from baseplate_serve._servers.http.refusal import Refused, answer_to
 from baseplate_serve._sockets.shut import shut
 from baseplate_serve.state import SERVER_STATE
 
@@ -44,13 +44,15 @@ class AsgiConnection:
         self._address = address
         self._raw: Any = sock._sock  # noqa: SLF001 (past gevent: it must not wait)
         self.loop: Any = server.coroutines.loop
-        tally = server.connections.tally
-        self.inbox = Inbox(sock, self.loop, tally)
-        self.outbox = Outbox(self._raw, self.loop, tally)
         self.tracked = Connection(sock, address, self.describe)
+        self.inbox = Inbox(sock, self.loop, self.tracked, server.limits)
+        self.outbox = Outbox(self._raw, self.loop, self.tracked)
         self.name = self.tracked.peer
         self.client = _address(address)
         self.server = _address(self._raw.getsockname())
+        self.limits = server.limits
+        self.settings = server.settings
+        self._head = RequestHead(server.limits)
         self._request: Request | None = None  # the last one
         self._serving: Exchange | WebSocket | None = None
         self._turns: Turns | None = None  # once there was a request for a WSGI application
@@ -76,20 +78,28 @@ class AsgiConnection:
 
     def _look(self) -> None:
         """Serve the next request, if its head has arrived."""
-        inbox = self.inbox
-        if inbox.buffer and self.tracked.began_at is None:
-            self.tracked.began()
+        inbox, tracked = self.inbox, self.tracked
+        if inbox.buffer and tracked.began_at is None:
+            tracked.began()
         try:
-            head = inbox.head()
+            head = inbox.head(self._head.look)
             if head is not None:
-                self._dispatch(head, parse(head))
+                tracked.head_since = None
+                self._dispatch(head, self._head.request(head))
             elif inbox.ended:
-                self._close()
-        except BadRequest as error:
+                self._end_of_stream()
+            elif inbox.buffer and tracked.head_since is None:
+                tracked.head_since = tracked.began_at
+        except Refused as error:
             log.warning("%s sent what is no request, disconnected: %s", self.name, error)
-            self.tracked.refused("malformed")
-            self.write_last(plain(error.status, str(error)))
+            tracked.refused("malformed")
+            self.refuse(error)
             self._close()
+
+    def _end_of_stream(self) -> None:
+        if self.tracked.timed_out == "head_timeout":
+            self.refuse(Refused("the head took too long", 408))
+        self._close()
 
     def _dispatch(self, head: bytes, request: Request) -> None:
         path = request.path
@@ -211,10 +221,10 @@ class AsgiConnection:
         log.error("%s was cancelled and does not end", self.describe())
         self._close()
 
-    def write_last(self, data: bytes) -> None:
-        """The server's own words, as much as the client takes at once.  Switches: no."""
+    def refuse(self, refused: Refused) -> None:
+        """Answer with the server's own words, after which the connection closes.  Switches: no."""
         try:
-            self._raw.send(data)
+            self._raw.send(answer_to(refused, bodiless=self._head.method == "HEAD"))
         except OSError as error:
             log.debug("%s: %s", self.name, error)
 

@@ -40,6 +40,7 @@ class AsgiServer(HttpServer):
     ) -> None:
         bases = (AsgiHandler,) if handler_class is WSGIHandler else (AsgiHandler, handler_class)
         kind = type(handler_class.__name__, bases, {"__module__": handler_class.__module__})
+        self.settings = settings
         # Connections are no greenlets here, so that the pool of greenlets cannot count them.
         self._max_connections = settings.max_concurrency
         super().__init__(listener, app, replace(settings, max_concurrency=None), kind)

@@ -14,6 +14,7 @@ from baseplate_serve._servers.graceful import GracefulServer
 from baseplate_serve._servers.http.handler import ErrorLog, describe, log, surround
 from baseplate_serve._servers.http.limits import Limits
 from baseplate_serve._servers.http.strict import StrictHandler
+from baseplate_serve._settings.patience import HTTP
 
 if TYPE_CHECKING:
     from gevent.pywsgi import WSGIHandler
@@ -37,7 +38,8 @@ class HttpServer(GracefulServer, WSGIServer):
         self.limits = Limits(settings.max_head_size, settings.max_headers, settings.max_body_size)
         super().__init__(
             listener,
-            stop_timeout=settings.stop_timeout,
+            settings=settings,
+            patience=HTTP,
             max_concurrency=settings.max_concurrency,
             application=app,
             handler_class=handler_class

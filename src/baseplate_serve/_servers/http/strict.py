@@ -19,7 +19,7 @@ from baseplate_serve._servers.http.handler import describe
 from baseplate_serve._servers.http.head import Head
 from baseplate_serve._servers.http.inbound import Inbound
 from baseplate_serve._servers.http.limits import LINGER_MAX, LINGER_S, Limits
-from baseplate_serve._servers.http.refusal import Refused, answer_to
+from baseplate_serve._servers.http.refusal import FAILED, Refused, answer_to
 from baseplate_serve._servers.http.responder import Responder, log
 from baseplate_serve._sockets.shut import shut
 
@@ -39,6 +39,7 @@ class StrictHandler(Responder):
 
     def handle(self) -> None:
         """Serve until either side closes.  Switches: yes."""
+        self._inbound.connection = self.connection
         try:
             while self.handle_one_request():
                 pass
@@ -55,12 +56,13 @@ class StrictHandler(Responder):
         """True if the connection may serve another.  Switches: yes."""
         head = self._head
         try:
-            data = self._inbound.head(self.connection.began, self.limits, head.look)
+            data = self._inbound.head(self.limits, head.look)
             if not data:
                 return False
             environ = self.environ = head.parse(data)
         except Refused as refused:
-            log.warning("%s sent what is no request, disconnected: %s", self.connection.peer, refused)
+            if not self.connection.timed_out:  # that was logged
+                log.warning("%s sent what is no request, disconnected: %s", self.connection.peer, refused)
             self.headers_sent = False  # that was the request before
             head.method = ""
             self._answer(refused)
@@ -99,6 +101,7 @@ class StrictHandler(Responder):
         ):
             environ["wsgi.input"] = self._inbound
             environ["wsgi.input_terminated"] = False
+            self._inbound.upgraded = True
             self.upgrading = True
 
     def _send_interim(self, data: bytes) -> None:
@@ -151,7 +154,7 @@ class StrictHandler(Responder):
     ) -> None:
         """Log it and tell the client, as far as that is possible."""
         self._log_error(t, v, tb)  # type: ignore[arg-type] # there is one
-        self._answer(Refused("Internal Server Error", 500))
+        self._answer(FAILED)
 
     def _answer(self, refused: Refused) -> None:
         """The server's own response, if there is none yet; the connection closes."""

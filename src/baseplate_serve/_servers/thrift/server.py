@@ -16,6 +16,7 @@ from baseplate_serve._servers.thrift.header import MalformedMessage
 from baseplate_serve._servers.thrift.protocol import Protocol
 from baseplate_serve._servers.thrift.transport import MessageTransport
 from baseplate_serve._servers.thrift.wire import ConnectionLost
+from baseplate_serve._settings.patience import THRIFT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,19 +46,16 @@ class ThriftServer(GracefulServer):
         self._around_connection = around_connection or (lambda _server, _address: nullcontext())
         self._max_message_size = settings.max_frame_size
         super().__init__(
-            listener, stop_timeout=settings.stop_timeout, max_concurrency=settings.max_concurrency
+            listener, settings=settings, patience=THRIFT, max_concurrency=settings.max_concurrency
         )
 
     def handle(self, sock: Any, address: Any) -> None:  # gevent calls it in a greenlet of its own
         connection = Connection(sock, address, lambda: _name_of(protocol))
-        tally = self.connections.tally
-        transport = MessageTransport(
-            sock, max_message_size=self._max_message_size, on_first_bytes=connection.began, tally=tally
-        )
+        self.connections.add(connection)
+        transport = MessageTransport(sock, connection, max_message_size=self._max_message_size)
         protocol = Protocol(transport)
         # A lambda, as the headers are others for each call.
         current_request_headers.set(lambda name: from_theader(transport.get_headers())(name))  # noqa: PLW0108
-        self.connections.add(connection)
         try:
             with self._around_connection(self, address):
                 while transport.receive(leaving=connection.leaving):
@@ -65,7 +63,7 @@ class ThriftServer(GracefulServer):
                         break
                     connection.ended()
                     if protocol.failed:
-                        tally.errors += 1
+                        connection.tally.errors += 1
         except ConnectionLost as error:
             log.debug("%s: %s", connection.peer, error)
         except MalformedMessage as error:
