@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from thrift.protocol.TProtocol import TProtocolException
 from thrift.Thrift import TApplicationException, TMessageType
 
-from baseplate_serve._lifecycle.connections import Connection
 from baseplate_serve._logs.trace import current_request_headers, from_theader
 from baseplate_serve._servers.graceful import GracefulServer
 from baseplate_serve._servers.thrift.header import MalformedMessage
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from baseplate_serve._lifecycle.connections import Connection
     from baseplate_serve._settings.options import ServerSettings
 
 log = logging.getLogger("baseplate_serve.thrift")
@@ -49,11 +49,11 @@ class ThriftServer(GracefulServer):
             listener, settings=settings, patience=THRIFT, max_concurrency=settings.max_concurrency
         )
 
-    def handle(self, sock: Any, address: Any) -> None:  # gevent calls it in a greenlet of its own
-        connection = Connection(sock, address, lambda: _name_of(protocol))
-        self.connections.add(connection)
+    def serve(self, sock: Any, address: Any, connection: Connection) -> None:
+        """Switches: yes."""
         transport = MessageTransport(sock, connection, max_message_size=self._max_message_size)
         protocol = Protocol(transport)
+        connection.describe = lambda: _name_of(protocol)
         # A lambda, as the headers are others for each call.
         current_request_headers.set(lambda name: from_theader(transport.get_headers())(name))  # noqa: PLW0108
         try:
@@ -70,7 +70,6 @@ class ThriftServer(GracefulServer):
             log.warning("%s sent what is no Thrift message, disconnected: %s", connection.peer, error)
             connection.refused("malformed")
         finally:
-            self.connections.discard(connection)
             transport.close()
 
     def _process(self, protocol: Protocol, transport: MessageTransport) -> bool:
