@@ -44,8 +44,8 @@ class Handler(StrictHandler):
 class Server(GracefulServer, pywsgi.WSGIServer):
     """Ours, with pywsgi's arguments."""
 
-    handle = HttpServer.handle
     serve = HttpServer.serve
+    serve_with = HttpServer.serve_with
 
     def __init__(self, listener, application, **pywsgis):
         listener = self.get_listener(listener, 16, socket.AF_INET6 if ":" in listener[0] else socket.AF_INET)

@@ -102,6 +102,9 @@ def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSetting
         listener.listen()
         server = application.make_server(file, server_factory, listener.sock, app)
         signals.in_flight = getattr(server, "in_flight", list)
+        entrance = getattr(server, "entrance", None)
+        if entrance is not None and entrance.tls is not None:
+            signals.on_hangup(entrance.reload)
         gc.collect()  # what loading left behind
         _start(server)
         lifecycle.advance(Event.READY)

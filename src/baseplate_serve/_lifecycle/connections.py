@@ -46,10 +46,10 @@ class Connection:
         "opened_at", "peer", "send_since", "sock", "tally", "timed_out",
     )  # fmt: skip
 
-    def __init__(self, sock: Any, address: Any, describe: Callable[[], str]) -> None:
+    def __init__(self, sock: Any, address: Any, describe: Callable[[], str] | None = None) -> None:
         self.sock = sock
         self.peer = address_name(address)  # evaluated once: a client that has gone has no name any more
-        self.describe = describe  # says what the request in flight is; called only when asked
+        self.describe = describe or _nothing_yet  # says what the request in flight is; called only when asked
         self.opened_at = self.idle_since = monotonic()
         self.began_at: float | None = None  # when the request in flight began
         self.head_since: float | None = None  # for the rest of a request's head
@@ -108,6 +108,10 @@ class Connection:
             self.hang_up()
         elif self.began_at is None:
             shut(self.sock, socket.SHUT_RD)
+
+
+def _nothing_yet() -> str:
+    return "a connection that has sent no request"
 
 
 class Connections:

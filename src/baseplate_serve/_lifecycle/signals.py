@@ -76,6 +76,15 @@ class Signals:
         with suppress(BlockingIOError):
             os.read(self._woken.fileno(), 4096)
 
+    def on_hangup(self, reload: Callable[[], None]) -> None:
+        """Call *reload* in a greenlet on SIGHUP, unless the application handles that itself."""
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL:
+            return
+        self._reload_asked = get_hub().loop.async_()
+        self._reload_asked.start(gevent.spawn, reload)
+        signal.signal(signal.SIGHUP, lambda _signum, _frame: self._reload_asked.send())
+        signal.siginterrupt(signal.SIGHUP, False)
+
     def ignore(self) -> None:
         """Ignore what is still ours: the process has stopped, and a signal that comes now is too late.
 

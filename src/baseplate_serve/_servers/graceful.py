@@ -11,14 +11,17 @@ import gevent
 from gevent.pool import Pool
 from gevent.server import StreamServer
 
-from baseplate_serve._lifecycle.connections import Connections, InFlight
+from baseplate_serve._lifecycle.connections import Connection, Connections, InFlight
 from baseplate_serve._lifecycle.watch import Watch
+from baseplate_serve._servers.entrance import Entrance
 from baseplate_serve._servers.forked import serving_here
 from baseplate_serve._settings.patience import Patience
 from baseplate_serve._sockets.bind import OwnListener, no_delay
 from baseplate_serve._sockets.leave import HANDSHAKE_S, refuse_handshakes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from baseplate_serve._servers.coroutines import Coroutines
     from baseplate_serve._settings.options import ServerSettings
 
@@ -37,7 +40,7 @@ class GracefulServer(StreamServer):
     """A gevent server that knows its connections.
 
     `stop` closes idle connections at once and waits for requests in flight; ``stop_timeout`` bounds it.
-    *patience* says how long it waits for clients where *settings* don't.
+    *patience* says how long it waits for clients where *settings* don't; *protocols* are ALPN's names.
     """
 
     def __init__(
@@ -47,8 +50,10 @@ class GracefulServer(StreamServer):
         settings: ServerSettings,
         patience: Patience,
         max_concurrency: int | None,
+        protocols: Sequence[str] = (),
         **pywsgi: Any,  # what else gevent's WSGIServer takes, where it is a base
     ) -> None:
+        self.entrance = Entrance(settings, protocols)
         self.connections = Connections()
         self._watch = Watch(self.connections, Patience.chosen(vars(settings), patience))
         self.abandoned = 0  # requests cut off, ever
@@ -65,6 +70,23 @@ class GracefulServer(StreamServer):
     def spawn_in(self, greenlet_class: type[gevent.Greenlet[..., Any]]) -> None:
         """Serve connections in greenlets of *greenlet_class* from now on."""
         self._greenlets.greenlet_class = greenlet_class
+
+    def handle(self, sock: Any, address: Any) -> None:
+        """Serve one connection.  gevent calls it in a greenlet of its own.  Switches: yes."""
+        connection = Connection(sock, address)
+        self.connections.add(connection)
+        try:
+            if self.entrance.is_open:
+                self.serve(sock, address, connection)
+            elif entered := self.entrance.enter(sock, address, connection):
+                self.serve(*entered, connection)
+        finally:
+            self.connections.discard(connection)
+            connection.sock.close()
+
+    def serve(self, sock: Any, address: Any, connection: Connection) -> None:
+        """Serve the requests of *connection*.  Switches: yes."""
+        raise NotImplementedError
 
     def in_flight(self) -> list[InFlight]:
         """The requests in flight, oldest first."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from baseplate_serve import config
+from baseplate_serve._settings.networks import Networks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,12 @@ COUNT = Kind("a whole number, 1 or more", _count)
 SWITCH = Kind("true or false", config.Boolean)
 ENDPOINT = Kind("host:port, [::1]:port or the path of a unix socket", config.Endpoint)
 CLASS = Kind("module:Class or module.Class", config.String)
+FILE = Kind("the path of a file", config.String)
+NETWORKS = Kind("addresses or networks with commas between, '10.0.0.0/8, ::1', and 'unix'", Networks)
+FORWARDED = Kind(
+    "x-forwarded-for or forwarded",
+    config.OneOf(**{name: name for name in ("x-forwarded-for", "forwarded")}),
+)
 DIRECTORY = Kind("the path of a directory", config.String)
 
 

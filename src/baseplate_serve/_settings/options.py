@@ -16,10 +16,14 @@ from baseplate_serve._settings.declare import (
     DIRECTORY,
     DURATION,
     ENDPOINT,
+    FILE,
+    FORWARDED,
+    NETWORKS,
     SWITCH,
     Option,
     option,
 )
+from baseplate_serve._settings.networks import Networks  # noqa: TC001 (a dataclass's)
 from baseplate_serve._settings.patience import HTTP
 
 
@@ -157,6 +161,55 @@ class ServerSettings:
         absent="16777216 (16 MiB)",
         says="The longest message that is taken from a WebSocket, in bytes, or in characters of text; a "
         "longer one closes it with code 1009.",
+        only="wsgi",
+    )
+    tls_certificate: str | None = option(
+        "tls.certificate",
+        FILE,
+        None,
+        absent="no TLS",
+        says="The server's certificate, and those between it and the root, as PEM. The files of TLS are read "
+        "again on SIGHUP, for new connections.",
+    )
+    tls_key: str | None = option(
+        "tls.key",
+        FILE,
+        None,
+        absent="no TLS",
+        says="The private key of that certificate, as PEM, not encrypted.",
+    )
+    tls_client_ca: str | None = option(
+        "tls.client_ca",
+        FILE,
+        None,
+        absent="clients need no certificate",
+        says="Mutual TLS: certificates as PEM, one of which must have signed a client's.",
+    )
+    proxy_protocol_from: Networks | None = option(
+        "proxy_protocol.from",
+        NETWORKS,
+        None,
+        absent="the PROXY protocol is not spoken",
+        says="Proxies whose connections begin with a header of the PROXY protocol, version 1 or 2: the "
+        "client's address is the one that it names. One of theirs without it is closed; others must not send "
+        "it.",
+    )
+    forwarded_from: Networks | None = option(
+        "forwarded.from",
+        NETWORKS,
+        None,
+        absent="nobody is believed",
+        says="Proxies whose header says who the client is, and whether it came by https: the last address in "
+        "it that is none of theirs.",
+        only="wsgi",
+    )
+    forwarded_header: str = option(
+        "forwarded.header",
+        FORWARDED,
+        "x-forwarded-for",
+        absent="x-forwarded-for",
+        says="Which header they write: `x-forwarded-for` with `x-forwarded-proto`, or `forwarded` (RFC "
+        "7239). Another one of a client's own making may be passed on by them, and is not looked at.",
         only="wsgi",
     )
     metrics_enabled: bool = option(

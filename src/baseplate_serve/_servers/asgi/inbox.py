@@ -19,21 +19,21 @@ PIECE = 64 * 1024
 
 
 class Inbox:
-    """The receiving side of *connection*.
+    """The receiving side of *connection*; *raw* is below gevent's *sock*, and doesn't wait.
 
     The loop receives, some bytes ahead, and calls `changed` when something came or the client
     has gone.  Between `pause` and `resume` it doesn't: then a greenlet reads, as from a file.
     """
 
-    def __init__(self, sock: Any, loop: Any, connection: Connection, limits: Limits) -> None:
+    def __init__(self, sock: Any, raw: Any, loop: Any, connection: Connection, limits: Limits) -> None:
         self.sock = sock
         self._connection = connection
         self.buffer = bytearray()
         self.ended = False  # the client sends no more, or is gone
         self.closed = False  # for pywsgi: a file has that
         self.changed: Callable[[], None] = _nobody
-        self._raw = sock._sock  # noqa: SLF001 (past gevent: it must not wait)
-        self._fd = self._raw.fileno()
+        self._raw = raw
+        self._fd = raw.fileno()
         self._loop = loop
         self._paused = True
         self._reading = False  # the loop watches the descriptor

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from baseplate_serve._lifecycle.connections import Connection
 
-PIECE = 256 * 1024  # bytes; a client that takes that many is not stalled
-
 
 class ClientGone(OSError):
     """What `send` raises once the client has gone."""
@@ -20,7 +18,7 @@ class ClientGone(OSError):
 
 
 class Outbox:
-    """The sending side of *connection*, *raw* being the socket beneath gevent's."""
+    """The sending side of *connection*, *raw* being below gevent's socket."""
 
     def __init__(self, raw: Any, loop: Any, connection: Connection) -> None:
         self.raw = raw
@@ -48,10 +46,22 @@ class Outbox:
 
     async def _write_all(self, data: memoryview) -> None:
         try:
-            for at in range(0, len(data), PIECE):
-                self._connection.send_since = monotonic()
-                await self.loop.sock_sendall(self.raw, data[at : at + PIECE])
+            while data:
+                self._connection.send_since = monotonic()  # of each piece: slow is not stalled
+                await self._takes_more()
+                try:
+                    data = data[self.raw.send(data) :]
+                except BlockingIOError:
+                    continue
         except OSError as error:
             raise ClientGone from error
         finally:
             self._connection.send_since = None
+
+    async def _takes_more(self) -> None:
+        ready = self.loop.create_future()
+        self.loop.add_writer(self.raw.fileno(), ready.set_result, None)
+        try:
+            await ready
+        finally:
+            self.loop.remove_writer(self.raw.fileno())

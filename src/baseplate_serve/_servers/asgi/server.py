@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gevent.pywsgi import WSGIHandler
 
 import compat
+from baseplate_serve._lifecycle.connections import Connection
 from baseplate_serve._servers.asgi.cancel import cancel_unshielded
 from baseplate_serve._servers.asgi.connection import AsgiConnection
 from baseplate_serve._servers.asgi.handler import AsgiHandler
@@ -67,19 +68,41 @@ class AsgiServer(HttpServer):
 
     def do_handle(self, sock: Any, address: Any) -> None:
         """A client has connected.  Called in the hub."""
-        connection = AsgiConnection(self, sock, address)
+        tracked = Connection(sock, address)
+        self.connections.add(tracked)
+        if self.entrance.is_open:
+            self._start(sock, address, tracked)
+        else:
+            self._greenlets.spawn(self._enter, sock, address, tracked)
+
+    def _start(self, sock: Any, address: Any, tracked: Connection) -> None:
+        connection = AsgiConnection(self, sock, address, tracked)
         self._open.add(connection)
-        self.connections.add(connection.tracked)
         connection.start()
+
+    def _enter(self, sock: Any, address: Any, tracked: Connection) -> None:
+        """In a greenlet."""
+        entered = None
+        try:
+            entered = self.entrance.enter(sock, address, tracked)
+        finally:
+            if entered is None:
+                tracked.sock.close()
+                self._gone(tracked)
+        if entered is not None:
+            self._start(*entered, tracked)
+
+    def _gone(self, tracked: Connection) -> None:
+        self.connections.discard(tracked)
+        self._start_accepting_if_started()  # type: ignore[attr-defined] # the stubs don't have it
 
     def forget(self, connection: AsgiConnection) -> None:
         """*connection* is closed.  Switches: no."""
         self._open.discard(connection)
-        self.connections.discard(connection.tracked)
-        self._start_accepting_if_started()  # type: ignore[attr-defined] # the stubs don't have it
+        self._gone(connection.tracked)
 
     def _full(self) -> bool:
-        return self._max_connections is not None and len(self._open) >= self._max_connections
+        return self._max_connections is not None and len(self.connections) >= self._max_connections
 
     def make_handler(self, sock: Any, address: Any, inbox: Inbox) -> Any:
         """A handler for a connection's WSGI requests, which reads from *inbox*."""

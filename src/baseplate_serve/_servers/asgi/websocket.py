@@ -76,7 +76,7 @@ class WebSocket:
         except RemoteProtocolError as error:
             raise Refused(f"it opens no WebSocket: {error}") from error
         self.scope["subprotocols"] = list(request.subprotocols)
-        self.scope["extensions"] = {"websocket.http.response": {}}
+        self.scope.setdefault("extensions", {})["websocket.http.response"] = {}
         self.connection.tracked.hang_up = lambda: self.loop.call_soon(self._restart)
         self.inbox.changed = self._changed
         self.task = self.connection.start_task(self._serve(), self.scope)

@@ -16,6 +16,7 @@ from greenlet import GreenletExit
 
 from baseplate_serve._servers.http.patient import PatientSocket
 from baseplate_serve._servers.http.refusal import Refused, answer_to
+from baseplate_serve._sockets.shut import say_goodbye
 from baseplate_serve.state import SERVER_STATE
 
 if TYPE_CHECKING:
@@ -55,6 +56,13 @@ class Tracked(WSGIHandler):
         whole = super().read_request(raw_requestline)
         return whole and not (self._received is not None and self._received.cut_short)
 
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        forwarded = getattr(self.server, "forwarded", None)
+        if forwarded is not None and forwarded.believes(self.client_address):
+            forwarded.apply(environ)
+        return environ
+
     def handle_one_response(self) -> None:
         self.connection.head_since = None
         if self._received is not None:
@@ -74,6 +82,8 @@ class Tracked(WSGIHandler):
     def handle_one_request(self) -> Any:
         again = super().handle_one_request()
         connection = self.connection
+        if again is None:
+            say_goodbye(self.socket)  # pywsgi closes it without
         if isinstance(again, tuple) and connection.timed_out:  # pywsgi sees the end of the stream only
             again = ("408", answer_to(Refused("the head took too long", 408), bodiless=False))
         # pywsgi notes in its status that the reply could not be sent.

@@ -22,7 +22,8 @@ from baseplate_serve._servers.http.inbound import Inbound
 from baseplate_serve._servers.http.limits import LINGER_MAX, LINGER_S, Limits
 from baseplate_serve._servers.http.refusal import FAILED, Refused, answer_to
 from baseplate_serve._servers.http.responder import Responder, log
-from baseplate_serve._sockets.shut import shut
+from baseplate_serve._sockets.names import client_certificate
+from baseplate_serve._sockets.shut import say_goodbye, shut
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -35,7 +36,9 @@ class StrictHandler(Responder):
 
     def __init__(self, sock: Any, address: Any, server: Any) -> None:
         self.limits: Limits = getattr(server, "limits", Limits())
-        head = Head(_first_environ(server, address), self.limits)
+        head = Head(_first_environ(server, sock, address), self.limits)
+        forwarded = getattr(server, "forwarded", None)
+        self._forwarded = forwarded if forwarded is not None and forwarded.believes(address) else None
         super().__init__(sock, address, server, Inbound(sock), head)
 
     def handle(self) -> None:
@@ -48,6 +51,7 @@ class StrictHandler(Responder):
             if self.lingers and not self.unsendable:
                 self._linger()
         finally:
+            say_goodbye(self.socket)
             self.socket.close()
             # What an application keeps, its environ or a frame, keeps no connection.
             for name in ("socket", "rfile", "wsgi_input", "_inbound", "_kernels", "_head"):
@@ -71,6 +75,8 @@ class StrictHandler(Responder):
         except OSError as lost:
             log.debug("%s: %s", self.connection.peer, lost)
             return False
+        if self._forwarded is not None:
+            self._forwarded.apply(environ)
         self.requestline = head.line
         self.close_connection = not head.keeps_alive
         if head.length or head.chunked:
@@ -176,6 +182,7 @@ class StrictHandler(Responder):
         The kernel would answer what arrives after `close` with a reset, and a client that is hit by it loses
         what it has not read of our last response (RFC 9112 §9.6).  Switches: yes.
         """
+        say_goodbye(self.socket)
         shut(self.socket, socket.SHUT_WR)
         left = LINGER_MAX
         try:
@@ -186,13 +193,15 @@ class StrictHandler(Responder):
             log.debug("%s: %s", self.connection.peer, lost)
 
 
-def _first_environ(server: Any, address: Any) -> dict[str, Any]:
+def _first_environ(server: Any, sock: Any, address: Any) -> dict[str, Any]:
     """What every environ of a connection begins with: made once, copied for each request."""
     environ: dict[str, Any] = server.get_environ()
     environ["SCRIPT_NAME"] = ""
     if isinstance(address, tuple):
         environ["REMOTE_ADDR"] = str(address[0])
         environ["REMOTE_PORT"] = str(address[1])
+    if certificate := client_certificate(sock):
+        environ["SSL_CLIENT_CERT"] = certificate
     environ["wsgi.input"] = NO_BODY
     environ["wsgi.input_terminated"] = True  # it ends where the body does
     return environ

@@ -10,7 +10,6 @@ from greenlet import GreenletExit
 from thrift.protocol.TProtocol import TProtocolException
 from thrift.Thrift import TApplicationException, TMessageType
 
-from baseplate_serve._lifecycle.connections import Connection
 from baseplate_serve._logs.trace import current_request_headers, from_theader
 from baseplate_serve._servers.forked import leave_if_forked
 from baseplate_serve._servers.graceful import GracefulServer
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from baseplate_serve._lifecycle.connections import Connection
     from baseplate_serve._settings.options import ServerSettings
 
 log = logging.getLogger("baseplate_serve.thrift")
@@ -51,11 +51,11 @@ class ThriftServer(GracefulServer):
             listener, settings=settings, patience=THRIFT, max_concurrency=settings.max_concurrency
         )
 
-    def handle(self, sock: Any, address: Any) -> None:  # gevent calls it in a greenlet of its own
-        connection = Connection(sock, address, lambda: _name_of(protocol))
-        self.connections.add(connection)
+    def serve(self, sock: Any, address: Any, connection: Connection) -> None:
+        """Switches: yes."""
         transport = MessageTransport(sock, connection, max_message_size=self._max_message_size)
         protocol = Protocol(transport)
+        connection.describe = lambda: _name_of(protocol)
         # A lambda, as the headers are others for each call.
         current_request_headers.set(lambda name: from_theader(transport.get_headers())(name))  # noqa: PLW0108
         try:
@@ -72,7 +72,6 @@ class ThriftServer(GracefulServer):
             log.warning("%s sent what is no Thrift message, disconnected: %s", connection.peer, error)
             connection.refused("malformed")
         finally:
-            self.connections.discard(connection)
             transport.close()
 
     def _process(self, protocol: Protocol, transport: MessageTransport) -> bool:

@@ -9,6 +9,7 @@ from gevent.socket import socket, wait
 from thrift.transport.TTransport import TTransportException
 
 from baseplate_serve._lifecycle.connections import send_rest
+from baseplate_serve._sockets.shut import say_goodbye
 
 if TYPE_CHECKING:
     from baseplate_serve._lifecycle.connections import Connection
@@ -100,5 +101,6 @@ class Wire:
     def close(self) -> None:
         """A second time, too."""
         if self._sock is not None:
+            say_goodbye(self._sock)
             self._sock.close()
             self._sock = self._raw = None
