@@ -78,6 +78,7 @@ TEST_PACKAGES = $(shell \
 	command -v wrk >/dev/null || echo wrk; \
 	command -v curl >/dev/null || echo curl; \
 	command -v taskset >/dev/null || echo util-linux; \
+	ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || echo libfaketime; \
 	command -v dot >/dev/null || echo graphviz; \
 	command -v prometheus >/dev/null || echo prometheus; \
 	command -v redis-server >/dev/null || echo redis-server; \
