@@ -1,4 +1,4 @@
-"""What machines do to a server: descriptors, disks and output run out, processes die and stop, clocks jump."""
+"""What machines do to a server: descriptors, disks and output run out, processes die or stop, clocks jump."""
 
 from __future__ import annotations
 
