@@ -1,6 +1,7 @@
 # make serve        set everything up, then serve an example on localhost:9090
 # make test         set everything up, then the whole suite        (ARGS='-k name' for a part)
 # make conformance  other people's suites on our event loop
+# make fuzz         any bytes at all to all that is read, for minutes  (FUZZ_EXAMPLES=20000)
 # make soak         mixed load for half an hour: does anything grow?  (SECONDS=600)
 # make check        ruff and mypy
 # make docs         write the generated pages
@@ -17,7 +18,7 @@ VENV    ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_i
 VENV    := $(VENV)
 BIN     := $(VENV)/bin
 
-.PHONY: help serve test conformance soak check docs bench bench-loop clean system-serve system-test
+.PHONY: help serve test conformance fuzz soak check docs bench bench-loop clean system-serve system-test
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -30,6 +31,9 @@ test: system-test $(VENV)/installed-test
 
 conformance: system-test $(VENV)/installed-test
 	$(if $(GEVENT_LOOP),GEVENT_LOOP=$(GEVENT_LOOP)) $(BIN)/pytest-gevent tests/conformance $(ARGS)
+
+fuzz: system-test $(VENV)/installed-test
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest-gevent --timeout 0 tests/test_fuzz_*.py $(ARGS)
 
 soak: system-test $(VENV)/installed-test
 	PYTHONPATH=src $(BIN)/python -u tests/process/soak.py $(SECONDS)
@@ -88,6 +92,7 @@ TEST_PACKAGES = $(shell \
 	command -v redis-server >/dev/null || echo redis-server; \
 	command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql)
 SECONDS ?= 1800
+FUZZ_EXAMPLES ?= 5000
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 define apt-install
