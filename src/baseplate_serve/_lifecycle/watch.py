@@ -28,11 +28,15 @@ class Watch:
         self._connections = connections
         self._patience = patience
         self._timer: Any = None
+        self._every = 0.0  # seconds between two looks
+        self._looked_at = 0.0  # by the monotonic clock
 
     def start(self) -> None:
         """Switches: no."""
         if self._timer is None and self._patience.shortest < inf:
             every = min(EVERY_S, self._patience.shortest / 4)
+            self._every = every
+            self._looked_at = monotonic()
             self._timer = get_hub().loop.timer(every, every, ref=False)
             self._timer.start(self._look)
 
@@ -45,6 +49,9 @@ class Watch:
 
     def _look(self) -> None:
         now = monotonic()
+        since, self._looked_at = now - self._looked_at, now
+        if since > 2 * self._every:
+            return  # it was us who didn't move (SIGSTOP, a handler that blocks): what has come is read first
         for connection in self._connections:
             why = _late(connection, self._patience, now)
             if why is not None:

@@ -13,6 +13,7 @@ from gevent.server import StreamServer
 from baseplate_serve._lifecycle.connections import Connection, Connections, InFlight
 from baseplate_serve._lifecycle.watch import Watch
 from baseplate_serve._servers.entrance import Entrance
+from baseplate_serve._servers.forked import serving_here
 from baseplate_serve._settings.patience import Patience
 from baseplate_serve._sockets.bind import OwnListener, no_delay
 from baseplate_serve._sockets.leave import HANDSHAKE_S, refuse_handshakes
@@ -27,6 +28,7 @@ log = logging.getLogger("baseplate_serve")
 
 # How long what is cut off may take in its `finally` clauses before the process leaves without it.
 CLEAN_UP_S = 5.0
+LAST_S = 1.0  # what is left of it at least, for tasks that are no request's: nobody has cancelled them before
 
 
 class GracefulServer(StreamServer):
@@ -51,6 +53,7 @@ class GracefulServer(StreamServer):
         self._watch = Watch(self.connections, Patience.chosen(vars(settings), patience))
         self.abandoned = 0  # requests cut off, ever
         self.deadline = 0.0  # of the stop, by the monotonic clock
+        self._clean_up_by = 0.0  # when what was cut off has to have cleaned up, by the same
         self.coroutines: Coroutines | None = None  # set where the application has some
         self._own_listener = isinstance(listener, OwnListener)
         no_delay(listener)
@@ -86,6 +89,7 @@ class GracefulServer(StreamServer):
     def start(self) -> None:
         """Switches: no."""
         super().start()
+        serving_here()
         self._watch.start()
 
     def stop(self, timeout: float | None = None) -> None:
@@ -107,7 +111,7 @@ class GracefulServer(StreamServer):
             self._cut_off()
             self._watch.stop()
             if self.coroutines is not None:
-                self.coroutines.stop(CLEAN_UP_S)
+                self.coroutines.stop(max(LAST_S, self.clean_up_left_s))
 
     def _leave_listener(self) -> None:
         if self.closed:
@@ -124,10 +128,16 @@ class GracefulServer(StreamServer):
         for request in abandoned:
             log.warning("stop_timeout is over, cut off: %s", request)
         self.abandoned += len(abandoned)
+        self._clean_up_by = monotonic() + CLEAN_UP_S
         self._end()
         for request in self.in_flight():
             log.error("does not end, left behind: %s", request)
 
     def _end(self) -> None:
-        """End what still runs, and give it CLEAN_UP_S for its clean-up."""
-        self._greenlets.kill(block=True, timeout=CLEAN_UP_S)
+        """End what still runs, and give it time for its clean-up."""
+        self._greenlets.kill(block=True, timeout=self.clean_up_left_s)
+
+    @property
+    def clean_up_left_s(self) -> float:
+        """How long what is cut off may still take, all of it."""
+        return max(0.0, self._clean_up_by - monotonic())

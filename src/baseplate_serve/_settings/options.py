@@ -68,7 +68,8 @@ class ServerSettings:
         100 * 1024 * 1024,
         absent="104857600 (100 MiB)",
         says="The longest Thrift message that is read, in bytes, however it is framed and after it is "
-        "decompressed. A client that announces a longer one is disconnected.",
+        "decompressed. A client that announces a longer one is disconnected. What is compressed may become a "
+        "hundred times as long, or 1 MiB.",
         only="thrift",
     )
     max_head_size: int = option(

@@ -8,9 +8,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from baseplate_serve._servers.asgi.body import Body
-from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded
+from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded, was_cancelled
 from baseplate_serve._servers.asgi.outbox import ClientGone
 from baseplate_serve._servers.asgi.response import Response
+from baseplate_serve._servers.forked import leave_if_forked
 from baseplate_serve._servers.http.limits import DISCARD_MAX
 from baseplate_serve._servers.http.refusal import FAILED, Refused
 
@@ -142,10 +143,15 @@ class Exchange:
     async def _serve(self) -> None:
         try:
             await self.app(self.scope, self.receive, self.send)
-        except asyncio.CancelledError:
-            if not self.gone:
-                raise
-        except Exception as error:
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):
+                if self.gone:
+                    return
+                if self.over or was_cancelled():
+                    raise
+            leave_if_forked(error)
             if self._bad is None and not (self.gone and isinstance(error, OSError)):
                 log.exception("%s failed", self.connection.describe())
             self._break_off()

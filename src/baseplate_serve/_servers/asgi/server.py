@@ -16,7 +16,7 @@ from baseplate_serve._servers.asgi.connection import AsgiConnection
 from baseplate_serve._servers.asgi.handler import AsgiHandler
 from baseplate_serve._servers.asgi.lifespan import Lifespan
 from baseplate_serve._servers.coroutines import Coroutines
-from baseplate_serve._servers.graceful import CLEAN_UP_S
+from baseplate_serve._servers.graceful import CLEAN_UP_S, LAST_S
 from baseplate_serve._servers.http.server import HttpServer
 from baseplate_serve.asgi import Mount, is_asgi, unmarked
 
@@ -118,7 +118,7 @@ class AsgiServer(HttpServer):
         for connection in tuple(self._open):
             connection.cut_off()
         super()._end()
-        self.connections.none_left.wait(CLEAN_UP_S)
+        self.connections.none_left.wait(self.clean_up_left_s)
 
     def _cut_off(self) -> None:
         super()._cut_off()
@@ -130,7 +130,7 @@ class AsgiServer(HttpServer):
         """What goes on after its response gets the rest of the time, then it is cancelled."""
         if not self.tasks or self.coroutines.loop.is_closed():
             return
-        for timeout in (max(0.0, self.deadline - monotonic()), CLEAN_UP_S):
+        for timeout in (max(0.0, self.deadline - monotonic()), max(LAST_S, self.clean_up_left_s)):
             _, left = compat.wait(asyncio.wait(self.tasks, timeout=timeout), loop=self.coroutines.loop)
             for task in left:
                 cancel_unshielded(task)

@@ -22,10 +22,11 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded
+from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded, was_cancelled
 from baseplate_serve._servers.asgi.news import News
 from baseplate_serve._servers.asgi.outbox import ClientGone
 from baseplate_serve._servers.asgi.pulse import Pulse
+from baseplate_serve._servers.forked import leave_if_forked
 from baseplate_serve._servers.graceful import CLEAN_UP_S
 from baseplate_serve._servers.http.refusal import FAILED, Refused
 
@@ -100,11 +101,13 @@ class WebSocket:
         code = NORMAL
         try:
             await self.app(self.scope, self.receive, self.send)
-        except asyncio.CancelledError:
-            code = SERVICE_RESTART
-        except Exception as error:
-            code = INTERNAL_ERROR
-            if not (self.closed and isinstance(error, OSError)):
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            leave_if_forked(error)
+            cancelled = isinstance(error, asyncio.CancelledError) and was_cancelled()
+            code = SERVICE_RESTART if cancelled else INTERNAL_ERROR
+            if not cancelled and not (self.closed and isinstance(error, OSError)):
                 log.exception("%s failed", self.connection.describe())
         if self.denied:
             return

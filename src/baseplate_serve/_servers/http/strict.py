@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from greenlet import GreenletExit
 
+from baseplate_serve._servers.forked import leave_if_forked
 from baseplate_serve._servers.http.body import NO_BODY, Body, BodyRefused, ClientLeft
 from baseplate_serve._servers.http.handler import describe
 from baseplate_serve._servers.http.head import Head
@@ -144,7 +145,8 @@ class StrictHandler(Responder):
         except GreenletExit:
             self.handle_error(*sys.exc_info())
             raise  # killed: the connection ends with its greenlet
-        except BaseException:  # noqa: BLE001 (a gevent.Timeout is one, and gets its reply, too)
+        except BaseException as error:  # noqa: BLE001 (a gevent.Timeout is one, and gets its reply, too)
+            leave_if_forked(error)
             self.handle_error(*sys.exc_info())
         if log.isEnabledFor(logging.DEBUG):
             self._log_access()

@@ -6,10 +6,12 @@ import logging
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+from greenlet import GreenletExit
 from thrift.protocol.TProtocol import TProtocolException
 from thrift.Thrift import TApplicationException, TMessageType
 
 from baseplate_serve._logs.trace import current_request_headers, from_theader
+from baseplate_serve._servers.forked import leave_if_forked
 from baseplate_serve._servers.graceful import GracefulServer
 from baseplate_serve._servers.thrift.header import MalformedMessage
 from baseplate_serve._servers.thrift.protocol import Protocol
@@ -85,7 +87,10 @@ class ThriftServer(GracefulServer):
         except TProtocolException as error:  # a processor's word: a service that is not there, say
             log.warning("%s was refused: %s", _name_of(protocol), error)
             self._answer(protocol, transport, TApplicationException.PROTOCOL_ERROR, str(error))
-        except (Exception, SystemExit):  # gevent would end the process for a handler's sys.exit()
+        except GreenletExit:
+            raise  # killed: the connection ends with its greenlet
+        except BaseException as error:
+            leave_if_forked(error)
             # Generated processors answer a handler's errors themselves; what comes out here is one
             # they let pass (a TTransportException of the handler's own clients), a result that cannot
             # be encoded, or a processor that is written by hand.  It is this request's failure alone.

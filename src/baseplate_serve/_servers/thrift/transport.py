@@ -173,6 +173,11 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
     def protocol_id(self) -> int:
         return self._protocol_id  # type: ignore[no-any-return]
 
+    @property
+    def whole_message(self) -> bytes | None:
+        """The message with what surrounds it; None where it may not be there whole, as it is unframed."""
+        return self._frame if self.dialect.framed else None
+
     def readFrame(self, req_sz: int) -> None:  # noqa: N802, ARG002 (Thrift's name and signature)
         """Called where a message begins: `receive` has taken it in, unless a processor reads several."""
         if not self._received and not self.receive():
