@@ -1,4 +1,4 @@
-"""The applications that all HTTP servers serve: `/` says hello, `/up` reads a body, `/down` sends one."""
+"""What all HTTP servers serve: ``/`` says hello, ``/up`` reads a body, ``/down`` sends one."""
 
 from __future__ import annotations
 

@@ -37,7 +37,8 @@ seconds.
 
 def options_page() -> str:
     """The text of docs/options.md."""
-    from baseplate_serve._settings.options import BOTH, OPTIONS  # noqa: PLC0415 (after the path is set)
+    from baseplate_serve._settings.declare import BOTH  # noqa: PLC0415 (after the path is set)
+    from baseplate_serve._settings.options import OPTIONS  # noqa: PLC0415 (likewise)
 
     parts = [HEAD]
     for option in OPTIONS.values():

@@ -13,15 +13,14 @@ from baseplate_serve import wsgi
 @contextmanager
 def serving(app, *, lifespan=False, **options):
     """Serve *app*, by default without a lifespan; yields the server, whose `.address` is where."""
-    listener = socket.create_server(("127.0.0.1", 0))
     section = {"factory": "", "stop_timeout": "5 seconds", **options}
-    server = wsgi.make_server(section, listener, app if lifespan else without_lifespan(app))
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
-        listener.close()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = wsgi.make_server(section, listener, app if lifespan else without_lifespan(app))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
 
 
 def without_lifespan(app):

@@ -12,7 +12,7 @@ from gevent.event import Event
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from asgi_harness import connected, exchange, reply, serving, until, url
+from asgi_harness import connected, everything, exchange, reply, serving, until, url
 from baseplate_serve._servers.asgi import websocket
 from deadline import DEADLINE_S, wait_for
 
@@ -151,9 +151,8 @@ def test_an_application_that_fails(accepts, caplog):
     assert "ValueError: a bug" in caplog.text
 
 
-def test_a_message_that_is_too_large(server, echo, monkeypatch):
-    monkeypatch.setattr(websocket, "MESSAGE_MAX", 1000)
-    with ws(server) as client:
+def test_a_message_that_is_too_large(echo):
+    with serving(echo, max_websocket_message="1000") as server, ws(server) as client:
         client.send("x" * 1000)
         assert len(client.recv(DEADLINE_S)) == 1000
         client.send("x" * 1001)
@@ -161,6 +160,50 @@ def test_a_message_that_is_too_large(server, echo, monkeypatch):
             client.recv(DEADLINE_S)
     assert closed.value.rcvd.code == 1009
     wait_for(lambda: echo.got[-1].get("code") == 1009)
+
+
+@pytest.fixture
+def impatient(echo):
+    """A server that pings soon, and doesn't wait for long."""
+    brief = "100 milliseconds"
+    with serving(echo, websocket_ping_interval=brief, websocket_ping_timeout=brief) as running:
+        yield running
+
+
+def test_a_client_that_answers_no_ping_is_gone(impatient, echo):
+    with connected(impatient) as sock:
+        sock.sendall(HANDSHAKE)
+        until(sock, b"\r\n\r\n")
+        assert everything(sock) == b"\x89\0"  # a ping, and the end
+    wait_for(echo.ended.is_set)
+    assert echo.got[-1] == {"type": "websocket.disconnect", "code": 1006, "reason": ""}
+    wait_for(lambda: not impatient.tasks and not impatient.connections)
+    assert impatient.connections.tally.refused["websocket_ping_timeout"] == 1
+
+
+def test_a_client_that_answers_pings_stays(impatient):
+    with ws(impatient) as client:
+        gevent.sleep(0.5)  # several times what a silent one has
+        client.send("still here")
+        assert client.recv(DEADLINE_S) == "still here"
+
+
+def test_a_client_that_waits_for_the_application_is_not_gone():
+    """What it sends is not read meanwhile, its pongs neither."""
+
+    async def app(_scope, receive, send):
+        await send({"type": "websocket.accept"})
+        await asyncio.sleep(0.5)
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    brief = "100 milliseconds"
+    with serving(app, websocket_ping_interval=brief, websocket_ping_timeout=brief) as server:
+        with ws(server) as client:
+            for _ in range(200):
+                client.send("x" * 1000)
+            client.ping().wait(DEADLINE_S)
+        assert not server.connections.tally.refused
 
 
 def test_a_client_that_goes_without_a_word(server, echo):

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextvars
+import gc
 import os
 import subprocess
 import sys
 import threading
 import warnings
+import weakref
 from contextlib import suppress
 
 import gevent
@@ -64,6 +66,35 @@ def test_an_exception_comes_out_as_it_went_in():
     with pytest.raises(KeyError, match="this") as caught:
         wait(fails())
     assert "fails" in [entry.name for entry in caught.traceback]
+
+
+@pytest.mark.parametrize("suspends", [False, True])
+@pytest.mark.parametrize("greenlet_class", [gevent.Greenlet, compat.StepGreenlet])
+def test_what_failed_is_freed_at_once(suspends, greenlet_class):
+    """A coroutine that ran out of memory: what it held must not wait for the garbage collector."""
+    held = []
+
+    class Large:
+        pass
+
+    async def fail():
+        large = Large()
+        held.append(weakref.ref(large))
+        if suspends:
+            await asyncio.sleep(0)
+        raise MemoryError
+
+    def call():
+        with suppress(MemoryError):
+            wait(fail(), loop=None)
+
+    gc.disable()
+    try:
+        attached_loop()
+        greenlet_class.spawn(call).get(timeout=20)
+        assert held[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_sync_code_in_a_coroutine_waits_for_another_to_any_depth():

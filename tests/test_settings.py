@@ -8,7 +8,8 @@ import pytest
 
 from baseplate_serve._settings.ini import read_ini
 from baseplate_serve._settings.objects import NameFault, load_object
-from baseplate_serve._settings.options import OPTIONS, SectionErrors, parse_settings, read_settings
+from baseplate_serve._settings.options import OPTIONS
+from baseplate_serve._settings.read import SectionErrors, parse_settings, read_settings
 from baseplate_serve.errors import ApplicationError, FileError
 
 WORKING = """

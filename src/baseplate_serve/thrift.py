@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from baseplate_serve._drop_in import observers
 from baseplate_serve._servers.thrift.methods import bridge
 from baseplate_serve._servers.thrift.server import ThriftServer
-from baseplate_serve._settings.options import parse_settings
+from baseplate_serve._settings.read import parse_settings
 from baseplate_serve.errors import ApplicationError
 
 if TYPE_CHECKING:

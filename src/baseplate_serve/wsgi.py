@@ -9,7 +9,7 @@ from gevent.pywsgi import WSGIHandler
 from baseplate_serve._servers.http.server import HttpServer
 from baseplate_serve._servers.http.strict import StrictHandler
 from baseplate_serve._settings.objects import NameFault, load_object
-from baseplate_serve._settings.options import parse_settings
+from baseplate_serve._settings.read import parse_settings
 from baseplate_serve.asgi import Mount, is_asgi
 from baseplate_serve.errors import ApplicationError, FileError
 

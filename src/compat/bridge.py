@@ -76,7 +76,10 @@ def wait(awaitable: Awaitable[R], timeout: float | None = None, *, loop: HubEven
             if not begun.done():
                 with caller.lend():
                     _block(caller.attached, begun, None, None, None)
-            return begun.result()
+            try:
+                return begun.result()
+            finally:
+                del begun  # its error leads here: without a cycle, what the frames hold is freed at once
     loop, step = _loop_and_step(awaitable, loop, inside)
     if not inspect.iscoroutine(awaitable) or loop._task_factory is not None or loop._held:
         task = asyncio.ensure_future(awaitable, loop=loop)
@@ -84,7 +87,10 @@ def wait(awaitable: Awaitable[R], timeout: float | None = None, *, loop: HubEven
         task = _start(loop, awaitable, inside, step, own_context(getcurrent()))
     if not task.done():
         _block(loop, task, timeout, inside, step)
-    return task.result()
+    try:
+        return task.result()
+    finally:
+        del task  # likewise
 
 
 def _loop_and_step(

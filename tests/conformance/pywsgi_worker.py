@@ -12,11 +12,11 @@ import os
 import socket
 import sys
 import unittest
-from datetime import timedelta
 
 import gevent.tests.test__pywsgi as suite  # patches the standard library
 from gevent import pywsgi
 
+from baseplate_serve._lifecycle.connections import Connection
 from baseplate_serve._servers.graceful import GracefulServer
 from baseplate_serve._servers.http import strict
 from baseplate_serve._servers.http.body import Body
@@ -24,6 +24,8 @@ from baseplate_serve._servers.http.head import Head
 from baseplate_serve._servers.http.inbound import Inbound
 from baseplate_serve._servers.http.server import HttpServer
 from baseplate_serve._servers.http.strict import StrictHandler
+from baseplate_serve._settings.options import ServerSettings
+from baseplate_serve._settings.patience import HTTP
 
 
 class Handler(StrictHandler):
@@ -42,11 +44,13 @@ class Handler(StrictHandler):
 class Server(GracefulServer, pywsgi.WSGIServer):
     """Ours, with pywsgi's arguments."""
 
-    handle = HttpServer.handle
+    serve = HttpServer.serve
+    serve_with = HttpServer.serve_with
 
     def __init__(self, listener, application, **pywsgis):
         listener = self.get_listener(listener, 16, socket.AF_INET6 if ":" in listener[0] else socket.AF_INET)
-        super().__init__(listener, stop_timeout=timedelta(0), application=application, **pywsgis)
+        ours = {"settings": ServerSettings(), "patience": HTTP, "max_concurrency": None}
+        super().__init__(listener, **ours, application=application, **pywsgis)
 
 
 class HostlessHead(Head):
@@ -65,7 +69,9 @@ class File:
 
 
 def body(rfile, *, content_length, chunked_input):
-    return Body(Inbound(File(rfile)), length=None if chunked_input else content_length or 0, limit=None)
+    inbound = Inbound(File(rfile))
+    inbound.connection = Connection(None, ("", 0), str)
+    return Body(inbound, length=None if chunked_input else content_length or 0, limit=None)
 
 
 def take_pywsgis_place():

@@ -194,6 +194,19 @@ def test_a_coroutine_function_behind_baseplateify_processor(start, environment):
     ]
 
 
+def test_a_deeply_nested_message_ends_no_worker(start):
+    """`thrift-unofficial` 0.19's codec follows it off the end of the stack; so does `thrift` before 0.24."""
+    server = start("thrift_service:make_processor", "factory = baseplate.server.thrift", "foo = 3")
+    address = server.wait_until_ready()
+    message = b"\x82\x21\x01\x0ais_healthy\x9c" + b"\x1c" * 500_000
+    with socket.create_connection(address) as sock:
+        sock.sendall(len(message).to_bytes(4, "big") + message)
+        assert re.search(rb"nested too deep|recursion depth", sock.recv(4096))
+    server.wait_until_logged("no Thrift message, disconnected")
+    assert is_healthy(address, IsHealthyProbe.READINESS)
+    assert server.stop() == 0
+
+
 @pytest.mark.parametrize("shared_metrics", [False, True], ids=["alone", "shared metrics"])
 def test_a_thrift_service(start, environment, tmp_path, shared_metrics):
     """baseplateify_processor, configure_observers, and an is_healthy that reads SERVER_STATE."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from baseplate_serve._command.application import load_app_factory, load_server_factory, placed
-from baseplate_serve._settings.options import own_server
+from baseplate_serve._servers.entrance import Entrance
+from baseplate_serve._settings.read import own_server
 from baseplate_serve.wsgi import handler_class
 
 if TYPE_CHECKING:
@@ -20,9 +21,10 @@ def check(file: IniFile, settings: ServerSettings, endpoint: EndpointConfigurati
     Raises `ServeError` for what is wrong.  Returns the exit status 0.
     """
     load_server_factory(file)
-    if own_server(file.server["factory"]) == "wsgi":
-        with placed(file):
+    with placed(file):
+        if own_server(file.server["factory"]) == "wsgi":
             handler_class(settings.handler)
+        Entrance(settings, [])
     load_app_factory(file)
     print(f"{file.filename}: ok")
     print(f"  [{file.app_section}] {file.app['factory']}")

@@ -27,7 +27,7 @@ from baseplate_serve._metrics.exporter import make_exporter
 from baseplate_serve._monitors.choose import monitors_for
 from baseplate_serve._monitors.monitors import Monitors
 from baseplate_serve._settings.ini import read_ini
-from baseplate_serve._settings.options import ServerSettings, read_settings
+from baseplate_serve._settings.read import read_settings
 from baseplate_serve._sockets import systemd
 from baseplate_serve._sockets.acquire import RELOADER_FD, Listener, acquire
 from baseplate_serve._sockets.einhorn import EinhornWorker, acknowledge, worker_of
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import argparse
 
     from baseplate_serve._settings.ini import IniFile
+    from baseplate_serve._settings.options import ServerSettings
 
 log = logging.getLogger("baseplate_serve")
 
@@ -101,6 +102,9 @@ def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSetting
         listener.listen()
         server = application.make_server(file, server_factory, listener.sock, app)
         signals.in_flight = getattr(server, "in_flight", list)
+        entrance = getattr(server, "entrance", None)
+        if entrance is not None and entrance.tls is not None:
+            signals.on_hangup(entrance.reload)
         gc.collect()  # what loading left behind
         _start(server)
         lifecycle.advance(Event.READY)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -34,16 +35,27 @@ class InFlight:
 
 
 class Connection:
-    """One client's connection.  Idle while `began_at` is None."""
+    """One client's connection.  Idle while `began_at` is None.
 
-    __slots__ = ("began_at", "describe", "hang_up", "leaving", "opened_at", "peer", "sock", "tally")
+    The `..._since` say for how long it has waited for its client, by the monotonic clock; None: it doesn't.
+    A server sets them where it does wait, and only there.
+    """
 
-    def __init__(self, sock: Any, address: Any, describe: Callable[[], str]) -> None:
+    __slots__ = (
+        "began_at", "body_since", "describe", "hang_up", "head_since", "idle_since", "leaving",
+        "opened_at", "peer", "send_since", "sock", "tally", "timed_out",
+    )  # fmt: skip
+
+    def __init__(self, sock: Any, address: Any, describe: Callable[[], str] | None = None) -> None:
         self.sock = sock
         self.peer = address_name(address)  # evaluated once: a client that has gone has no name any more
-        self.describe = describe  # says what the request in flight is; called only when asked
-        self.opened_at = monotonic()
+        self.describe = describe or _nothing_yet  # says what the request in flight is; called only when asked
+        self.opened_at = self.idle_since = monotonic()
         self.began_at: float | None = None  # when the request in flight began
+        self.head_since: float | None = None  # for the rest of a request's head
+        self.body_since: float | None = None  # for the next bytes of a body, or of a Thrift message
+        self.send_since: float | None = None  # for the client to take more of a response
+        self.timed_out: str | None = None  # the option that it has outlasted
         self.leaving = False  # serve what has arrived, then close
         self.tally = Tally()  # the server's, once it is tracked
         self.hang_up: Callable[[], None] | None = None  # says good-bye where a request may go on for hours
@@ -55,7 +67,8 @@ class Connection:
     def ended(self) -> None:
         """The reply has been handed to the kernel; the connection is idle again, or leaves now."""
         if self.began_at is not None:
-            self.tally.durations.append(monotonic() - self.began_at)
+            self.idle_since = now = monotonic()
+            self.tally.durations.append(now - self.began_at)
             self.began_at = None
         if self.leaving:
             shut(self.sock, socket.SHUT_RD)
@@ -64,6 +77,25 @@ class Connection:
         """What the client did is no request, and the connection closes for it."""
         self.began_at = None
         self.tally.refused[reason] += 1
+
+    def time_out(self, why: str) -> None:
+        """The client takes longer than the option *why* allows: whoever waits for it finds it gone.
+
+        Switches: no.
+        """
+        self.timed_out = why
+        if why == "idle_timeout":
+            self.idle_since = inf  # once is enough
+            self.leave()
+            return
+        self.tally.refused[why] += 1
+        if why in ("send_timeout", "websocket_ping_timeout"):
+            self.send_since = None
+            shut(self.sock, socket.SHUT_RDWR)
+            return
+        self.idle_since = inf
+        self.head_since = self.body_since = None
+        shut(self.sock, socket.SHUT_RD)
 
     def leave(self) -> None:
         """Close at once if idle, after the reply if a request is in flight.
@@ -76,6 +108,10 @@ class Connection:
             self.hang_up()
         elif self.began_at is None:
             shut(self.sock, socket.SHUT_RD)
+
+
+def _nothing_yet() -> str:
+    return "a connection that has sent no request"
 
 
 class Connections:
@@ -130,3 +166,16 @@ class Connections:
         busy = [(c.began_at, c) for c in self._open if c.began_at is not None]
         busy.sort(key=lambda pair: pair[0])
         return [InFlight(c.describe(), c.peer, now - began_at) for began_at, c in busy]
+
+
+def send_rest(sock: Any, data: memoryview, connection: Connection) -> None:
+    """Send *data* on gevent's *sock*, as fast as the client of *connection* takes it.
+
+    Raises: OSError.  Switches: yes.
+    """
+    try:
+        while data:
+            connection.send_since = monotonic()  # of each piece: slow is not stalled
+            data = data[sock.send(data) :]
+    finally:
+        connection.send_since = None

@@ -38,10 +38,10 @@ class Standing:
     belongs_to: str = ""  # who made it
 
 
-def log_interrupted(frame: FrameType | None) -> None:
-    """Log the stack of what the signal interrupted."""
+def log_interrupted(signal: str, frame: FrameType | None) -> None:
+    """Log the stack of what *signal* interrupted."""
     stack = "".join(traceback.format_stack(frame)) if frame is not None else "nothing"
-    log.warning("SIGUSR1 interrupted:\n%s", stack.rstrip())
+    log.warning("%s interrupted:\n%s", signal, stack.rstrip())
 
 
 def log_everything(in_flight: Callable[[], list[InFlight]]) -> None:

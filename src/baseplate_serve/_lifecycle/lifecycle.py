@@ -30,7 +30,7 @@ class Lifecycle:
 
     def __init__(self, state: ServerState) -> None:
         self.state = state
-        self._posted: deque[tuple[Event, str]] = deque()  # not handled yet, oldest first
+        self._posted: deque[tuple[Event, str, float]] = deque()  # not handled yet, oldest first; when
         self._woken = Flag()
         self._doorbell = gevent.get_hub().loop.async_()
         self._doorbell.start(self._woken.set)
@@ -44,8 +44,13 @@ class Lifecycle:
 
         Safe in a signal handler, in the hub and in other threads.  Switches: no.
         """
-        self._posted.append((event, why))
+        self._posted.append((event, why, monotonic()))
         self._doorbell.send()
+
+    @property
+    def unheard_s(self) -> float:
+        """For how long a posted event waits for the main greenlet, which some code keeps from running."""
+        return monotonic() - self._posted[0][2] if self._posted else 0.0
 
     def advance(self, event: Event, why: str = "") -> Phase:
         """Move to the phase that follows *event*; log the step if it is one."""
@@ -68,7 +73,7 @@ class Lifecycle:
             while self.phase is phase:
                 self._woken.clear()
                 if self._posted:
-                    self.advance(*self._posted.popleft())
+                    self.advance(*self._posted.popleft()[:2])
                 elif until is not None and until.is_set():
                     return False
                 elif deadline is None:

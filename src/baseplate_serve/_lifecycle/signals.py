@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import gevent
 from gevent import get_hub, getcurrent
+from greenlet import GreenletExit
 
 from baseplate_serve._lifecycle.dump import log_everything, log_interrupted
 from baseplate_serve._lifecycle.phase import Event, Phase
@@ -32,6 +33,10 @@ STOP_SIGNALS = (
 )
 
 
+INSISTED = 3  # stop signals, none heard:
+STUCK_S = 1.0  # after this time what runs is interrupted
+
+
 class StoppedWhileStarting(SystemExit):
     """Raised in the main greenlet by a stop signal while the application is still being loaded."""
 
@@ -45,7 +50,8 @@ class Signals:
     def __init__(self, lifecycle: Lifecycle) -> None:
         self.in_flight: Callable[[], list[InFlight]] = list
         self._lifecycle = lifecycle
-        self._stop_asked = False
+        self._asked = 0
+        self._main = getcurrent()
         self._woken, self._wake = socket.socketpair()
         self._dump_asked = get_hub().loop.async_()
         self._dump_asked.start(self._spawn_dump)
@@ -70,6 +76,15 @@ class Signals:
         with suppress(BlockingIOError):
             os.read(self._woken.fileno(), 4096)
 
+    def on_hangup(self, reload: Callable[[], None]) -> None:
+        """Call *reload* in a greenlet on SIGHUP, unless the application handles that itself."""
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL:
+            return
+        self._reload_asked = get_hub().loop.async_()
+        self._reload_asked.start(gevent.spawn, reload)
+        signal.signal(signal.SIGHUP, lambda _signum, _frame: self._reload_asked.send())
+        signal.siginterrupt(signal.SIGHUP, False)
+
     def ignore(self) -> None:
         """Ignore what is still ours: the process has stopped, and a signal that comes now is too late.
 
@@ -80,20 +95,25 @@ class Signals:
             if signal.getsignal(signum) in (self._on_stop, self._on_dump):
                 signal.signal(signum, signal.SIG_IGN)
 
-    def _on_stop(self, signum: int, _frame: FrameType | None) -> None:
+    def _on_stop(self, signum: int, frame: FrameType | None) -> None:
         name = signal.Signals(signum).name
         if self._lifecycle.phase is Phase.STARTING:
             # Loading may take long and nobody is being served: leave now.  Raised in whichever
             # greenlet runs, gevent carries a SystemExit to the main one.
             raise StoppedWhileStarting(0)
-        repeated = self._stop_asked and signum != signal.SIGUSR2  # Einhorn repeats itself, people insist
-        self._stop_asked = True
+        repeated = self._asked > 0 and signum != signal.SIGUSR2  # Einhorn repeats itself, people insist
+        self._asked += 1
         self._lifecycle.post(Event.STOP_REPEATED if repeated else Event.STOP_ASKED, name)
+        stuck = repeated and self._asked >= INSISTED and self._lifecycle.unheard_s > STUCK_S
+        if stuck and getcurrent() not in (get_hub(), self._main):
+            # No stop_timeout will end a loop that never lets the hub run, and so nobody but us.
+            log_interrupted(name, frame)
+            raise GreenletExit
 
     def _on_dump(self, _signum: int, frame: FrameType | None) -> None:
         if getcurrent() is not get_hub():
             # Code is running, perhaps for ever: show it from here, the greenlet below may never run.
-            log_interrupted(frame)
+            log_interrupted("SIGUSR1", frame)
         self._dump_asked.send()
 
     def _spawn_dump(self) -> None:

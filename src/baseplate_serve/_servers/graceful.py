@@ -10,52 +10,87 @@ import gevent
 from gevent.pool import Pool
 from gevent.server import StreamServer
 
-from baseplate_serve._lifecycle.connections import Connections, InFlight
+from baseplate_serve._lifecycle.connections import Connection, Connections, InFlight
+from baseplate_serve._lifecycle.watch import Watch
+from baseplate_serve._servers.entrance import Entrance
+from baseplate_serve._servers.forked import serving_here
+from baseplate_serve._settings.patience import Patience
 from baseplate_serve._sockets.bind import OwnListener, no_delay
 from baseplate_serve._sockets.leave import HANDSHAKE_S, refuse_handshakes
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from collections.abc import Sequence
 
     from baseplate_serve._servers.coroutines import Coroutines
+    from baseplate_serve._settings.options import ServerSettings
 
 log = logging.getLogger("baseplate_serve")
 
 # How long what is cut off may take in its `finally` clauses before the process leaves without it.
 CLEAN_UP_S = 5.0
+LAST_S = 1.0  # what is left of it at least, for tasks that are no request's: nobody has cancelled them before
 
 
 class GracefulServer(StreamServer):
     """A gevent server that knows its connections.
 
-    `stop` closes idle connections at once and waits for requests in flight; *stop_timeout* bounds it.
+    `stop` closes idle connections at once and waits for requests in flight; ``stop_timeout`` bounds it.
+    *patience* says how long it waits for clients where *settings* don't; *protocols* are ALPN's names.
     """
 
     def __init__(
         self,
         listener: Any,
         *,
-        stop_timeout: timedelta,
-        max_concurrency: int | None = None,
+        settings: ServerSettings,
+        patience: Patience,
+        max_concurrency: int | None,
+        protocols: Sequence[str] = (),
         **pywsgi: Any,  # what else gevent's WSGIServer takes, where it is a base
     ) -> None:
+        self.entrance = Entrance(settings, protocols)
         self.connections = Connections()
+        self._watch = Watch(self.connections, Patience.chosen(vars(settings), patience))
         self.abandoned = 0  # requests cut off, ever
         self.deadline = 0.0  # of the stop, by the monotonic clock
+        self._clean_up_by = 0.0  # when what was cut off has to have cleaned up, by the same
         self.coroutines: Coroutines | None = None  # set where the application has some
         self._own_listener = isinstance(listener, OwnListener)
         no_delay(listener)
         self._greenlets = Pool(max_concurrency)  # one for each connection
         super().__init__(listener, spawn=self._greenlets, **pywsgi)
-        self.stop_timeout = stop_timeout.total_seconds()
+        self.stop_timeout = settings.stop_timeout.total_seconds()
 
     def spawn_in(self, greenlet_class: type[gevent.Greenlet[..., Any]]) -> None:
         """Serve connections in greenlets of *greenlet_class* from now on."""
         self._greenlets.greenlet_class = greenlet_class
 
+    def handle(self, sock: Any, address: Any) -> None:
+        """Serve one connection.  gevent calls it in a greenlet of its own.  Switches: yes."""
+        connection = Connection(sock, address)
+        self.connections.add(connection)
+        try:
+            if self.entrance.is_open:
+                self.serve(sock, address, connection)
+            elif entered := self.entrance.enter(sock, address, connection):
+                self.serve(*entered, connection)
+        finally:
+            self.connections.discard(connection)
+            connection.sock.close()
+
+    def serve(self, sock: Any, address: Any, connection: Connection) -> None:
+        """Serve the requests of *connection*.  Switches: yes."""
+        raise NotImplementedError
+
     def in_flight(self) -> list[InFlight]:
         """The requests in flight, oldest first."""
         return self.connections.in_flight()
+
+    def start(self) -> None:
+        """Switches: no."""
+        super().start()
+        serving_here()
+        self._watch.start()
 
     def stop(self, timeout: float | None = None) -> None:
         """Close the listener, let every connection go, cut off what is left after *timeout* seconds.
@@ -74,8 +109,9 @@ class GracefulServer(StreamServer):
         finally:
             self.close()
             self._cut_off()
+            self._watch.stop()
             if self.coroutines is not None:
-                self.coroutines.stop(CLEAN_UP_S)
+                self.coroutines.stop(max(LAST_S, self.clean_up_left_s))
 
     def _leave_listener(self) -> None:
         if self.closed:
@@ -92,10 +128,16 @@ class GracefulServer(StreamServer):
         for request in abandoned:
             log.warning("stop_timeout is over, cut off: %s", request)
         self.abandoned += len(abandoned)
+        self._clean_up_by = monotonic() + CLEAN_UP_S
         self._end()
         for request in self.in_flight():
             log.error("does not end, left behind: %s", request)
 
     def _end(self) -> None:
-        """End what still runs, and give it CLEAN_UP_S for its clean-up."""
-        self._greenlets.kill(block=True, timeout=CLEAN_UP_S)
+        """End what still runs, and give it time for its clean-up."""
+        self._greenlets.kill(block=True, timeout=self.clean_up_left_s)
+
+    @property
+    def clean_up_left_s(self) -> float:
+        """How long what is cut off may still take, all of it."""
+        return max(0.0, self._clean_up_by - monotonic())

@@ -6,67 +6,25 @@ The command parses them all before anything is bound; `docs/options.md` is writt
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
 
 from baseplate_serve import config
-from baseplate_serve.errors import FileError, UsageError, nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from baseplate_serve._settings.ini import IniFile
-
-BOTH = ("thrift", "wsgi")
-
-
-@dataclass(frozen=True)
-class Option:
-    """How one option is written in the file and read from it."""
-
-    name: str
-    kind: str  # what is expected, as errors and the documentation say it
-    parse: Callable[[str], Any]  # raises ValueError
-    absent: str  # what its absence means
-    sentence: str
-    servers: tuple[str, ...] = BOTH
-
-
-@dataclass(frozen=True)
-class Kind:
-    expected: str
-    parse: Callable[[str], Any]
-
-
-def _duration(text: str) -> timedelta:
-    span = config.TimespanWithLegacyFallback(text)
-    if span < timedelta(0):
-        raise ValueError("negative")
-    return span
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise ValueError("not positive")
-    return count
-
-
-DURATION = Kind("a duration such as '30 seconds', or a number of seconds, 0 or more", _duration)
-COUNT = Kind("a whole number, 1 or more", _count)
-SWITCH = Kind("true or false", config.Boolean)
-ENDPOINT = Kind("host:port, [::1]:port or the path of a unix socket", config.Endpoint)
-CLASS = Kind("module:Class or module.Class", config.String)
-DIRECTORY = Kind("the path of a directory", config.String)
-
-
-def option(  # noqa: PLR0913 (what there is to say of an option)
-    name: str, kind: Kind, default: Any, *, absent: str, says: str, only: str | None = None
-) -> Any:
-    """A field of `ServerSettings` that is read from the option *name*."""
-    declared = Option(name, kind.expected, kind.parse, absent, says, (only,) if only else BOTH)
-    return field(default=default, metadata={"option": declared})
+from baseplate_serve._settings.declare import (
+    CLASS,
+    COUNT,
+    DIRECTORY,
+    DURATION,
+    ENDPOINT,
+    FILE,
+    FORWARDED,
+    NETWORKS,
+    SWITCH,
+    Option,
+    option,
+)
+from baseplate_serve._settings.networks import Networks  # noqa: TC001 (a dataclass's)
+from baseplate_serve._settings.patience import HTTP
 
 
 @dataclass(frozen=True)
@@ -110,7 +68,8 @@ class ServerSettings:
         100 * 1024 * 1024,
         absent="104857600 (100 MiB)",
         says="The longest Thrift message that is read, in bytes, however it is framed and after it is "
-        "decompressed. A client that announces a longer one is disconnected.",
+        "decompressed. A client that announces a longer one is disconnected. What is compressed may become a "
+        "hundred times as long, or 1 MiB.",
         only="thrift",
     )
     max_head_size: int = option(
@@ -119,7 +78,7 @@ class ServerSettings:
         64 * 1024,
         absent="65536 (64 KiB)",
         says="The longest head of an HTTP request that is read, in bytes: the request line and all headers. "
-        "A longer one is answered with 431. Of no effect with a `handler`, nor on ASGI applications.",
+        "A longer one is answered with 431. Of no effect with a `handler`.",
         only="wsgi",
     )
     max_headers: int = option(
@@ -128,7 +87,7 @@ class ServerSettings:
         100,
         absent="100",
         says="How many headers an HTTP request may have; more are answered with 431. "
-        "Of no effect with a `handler`, nor on ASGI applications.",
+        "Of no effect with a `handler`.",
         only="wsgi",
     )
     max_body_size: int | None = option(
@@ -137,7 +96,120 @@ class ServerSettings:
         None,
         absent="no limit",
         says="The longest body of an HTTP request that is read, in bytes; a longer one is answered with 413. "
-        "Of no effect with a `handler`, nor on ASGI applications.",
+        "Of no effect with a `handler`.",
+        only="wsgi",
+    )
+    first_byte_timeout: timedelta | None = option(
+        "first_byte_timeout",
+        DURATION,
+        None,
+        absent=f"{HTTP.first_byte_timeout} seconds for HTTP, no limit for Thrift",
+        says="How long a client may be connected before it sends anything. 0: no limit.",
+    )
+    idle_timeout: timedelta | None = option(
+        "idle_timeout",
+        DURATION,
+        None,
+        absent=f"{HTTP.idle_timeout} seconds for HTTP, no limit for Thrift",
+        says="How long a connection may be idle between two requests. Choose more than the load balancer's: "
+        "a request that is under way when its connection is closed is lost. 0: no limit.",
+    )
+    head_timeout: timedelta | None = option(
+        "head_timeout",
+        DURATION,
+        None,
+        absent=f"{HTTP.head_timeout} seconds",
+        says="How long the whole head of an HTTP request may take from its first byte on, however it drips "
+        "in. It is answered with 408 then. 0: no limit.",
+        only="wsgi",
+    )
+    body_timeout: timedelta | None = option(
+        "body_timeout",
+        DURATION,
+        None,
+        absent=f"{HTTP.body_timeout} seconds",
+        says="How long the server waits for the next bytes of an HTTP request's body that the application "
+        "reads (answered with 408), or in the middle of a Thrift message. 0: no limit.",
+    )
+    send_timeout: timedelta | None = option(
+        "send_timeout",
+        DURATION,
+        None,
+        absent=f"{HTTP.send_timeout} seconds",
+        says="How long a client may take nothing of a response that waits for it. 0: no limit.",
+    )
+    websocket_ping_interval: timedelta = option(
+        "websocket_ping_interval",
+        DURATION,
+        timedelta(seconds=20),
+        absent="20 seconds",
+        says="How long a WebSocket's client may say nothing before it is pinged. 0: never.",
+        only="wsgi",
+    )
+    websocket_ping_timeout: timedelta = option(
+        "websocket_ping_timeout",
+        DURATION,
+        timedelta(seconds=20),
+        absent="20 seconds",
+        says="How long that client then may say nothing before it counts as gone.",
+        only="wsgi",
+    )
+    max_websocket_message: int = option(
+        "max_websocket_message",
+        COUNT,
+        16 * 1024 * 1024,
+        absent="16777216 (16 MiB)",
+        says="The longest message that is taken from a WebSocket, in bytes, or in characters of text; a "
+        "longer one closes it with code 1009.",
+        only="wsgi",
+    )
+    tls_certificate: str | None = option(
+        "tls.certificate",
+        FILE,
+        None,
+        absent="no TLS",
+        says="The server's certificate, and those between it and the root, as PEM. The files of TLS are read "
+        "again on SIGHUP, for new connections.",
+    )
+    tls_key: str | None = option(
+        "tls.key",
+        FILE,
+        None,
+        absent="no TLS",
+        says="The private key of that certificate, as PEM, not encrypted.",
+    )
+    tls_client_ca: str | None = option(
+        "tls.client_ca",
+        FILE,
+        None,
+        absent="clients need no certificate",
+        says="Mutual TLS: certificates as PEM, one of which must have signed a client's.",
+    )
+    proxy_protocol_from: Networks | None = option(
+        "proxy_protocol.from",
+        NETWORKS,
+        None,
+        absent="the PROXY protocol is not spoken",
+        says="Proxies whose connections begin with a header of the PROXY protocol, version 1 or 2: the "
+        "client's address is the one that it names. One of theirs without it is closed; others must not send "
+        "it.",
+    )
+    forwarded_from: Networks | None = option(
+        "forwarded.from",
+        NETWORKS,
+        None,
+        absent="nobody is believed",
+        says="Proxies whose header says who the client is, and whether it came by https: the last address in "
+        "it that is none of theirs.",
+        only="wsgi",
+    )
+    forwarded_header: str = option(
+        "forwarded.header",
+        FORWARDED,
+        "x-forwarded-for",
+        absent="x-forwarded-for",
+        says="Which header they write: `x-forwarded-for` with `x-forwarded-proto`, or `forwarded` (RFC "
+        "7239). Another one of a client's own making may be passed on by them, and is not looked at.",
         only="wsgi",
     )
     metrics_enabled: bool = option(
@@ -202,99 +274,6 @@ class ServerSettings:
 
 
 OPTIONS: dict[str, Option] = {f.metadata["option"].name: f.metadata["option"] for f in fields(ServerSettings)}
-_FIELD_OF = {f.metadata["option"].name: f.name for f in fields(ServerSettings)}
+FIELD_OF = {f.metadata["option"].name: f.name for f in fields(ServerSettings)}
 # Baseplate reads it from the app section.  Not metrics.endpoint, which is its statsd client's there.
 OF_BOTH_SECTIONS = ("metrics.enabled",)
-
-
-OWN_FACTORIES = {
-    "baseplate.server.thrift": "thrift",
-    "baseplate.server.wsgi": "wsgi",
-    "baseplate_serve.thrift": "thrift",
-    "baseplate_serve.wsgi": "wsgi",
-}
-
-
-class SectionErrors(UsageError):
-    """All faults of a file's sections, one a line."""
-
-    def __init__(self, errors: list[FileError]) -> None:
-        self.errors = tuple(errors)
-        super().__init__("\n".join(map(str, errors)))
-
-
-def own_server(factory: str) -> str | None:
-    """``thrift`` or ``wsgi`` if *factory* names one of our servers, else None."""
-    module, _, name = factory.partition(":")
-    return OWN_FACTORIES.get(module) if name in ("", "make_server") else None
-
-
-def read_settings(file: IniFile) -> ServerSettings:
-    """All options of *file*'s server section, and those of the app section that are meant for us.
-
-    Raises `SectionErrors` with every fault there is.  Unknown options are faults only of our own
-    servers: another factory knows its own.
-    """
-    values, errors = _parse(file.server, OPTIONS, file.filename, file.server_section)
-    in_app, in_app_errors = _parse(file.app, OF_BOTH_SECTIONS, file.filename, file.app_section)
-    errors += in_app_errors
-    if server := own_server(file.server["factory"]):
-        errors += _unknown_options(file, server)
-    if errors:
-        raise SectionErrors(errors)
-    return ServerSettings(**{**in_app, **values})
-
-
-def parse_settings(section: Mapping[str, str]) -> ServerSettings:
-    """The options of *section* that are ours; others are left to whoever knows them.
-
-    This is what a server factory sees: a dict, no file.  Raises `SectionErrors`.
-    """
-    values, errors = _parse(section, OPTIONS, None, None)
-    if errors:
-        raise SectionErrors(errors)
-    return ServerSettings(**values)
-
-
-def _parse(
-    section: Mapping[str, str], names: Iterable[str], filename: str | None, section_name: str | None
-) -> tuple[dict[str, Any], list[FileError]]:
-    """The values by field name, and what is wrong.  An empty value counts as absent."""
-    values = {}
-    errors = []
-    for name in names:
-        declared, text = OPTIONS[name], section.get(name, "")
-        if not text:
-            continue
-        try:
-            values[_FIELD_OF[name]] = declared.parse(text)
-        except ValueError:
-            problem = f"expected {declared.kind}{_comment_hint(text)}"
-            errors.append(
-                FileError(problem, filename=filename, section=section_name, option=name, value=text)
-            )
-    return values, errors
-
-
-def _unknown_options(file: IniFile, server: str) -> list[FileError]:
-    known = [name for name, declared in OPTIONS.items() if server in declared.servers]
-    return [
-        FileError(
-            _unknown(name, known, server),
-            filename=file.filename,
-            section=file.server_section,
-            option=name,
-        )
-        for name in file.server
-        if name not in known and name != "factory" and name not in file.shared
-    ]
-
-
-def _unknown(name: str, known: list[str], server: str) -> str:
-    if name in OPTIONS:
-        return f"is no option of the {server} server"
-    return f"is no option of the server{nearest(name, known)}"
-
-
-def _comment_hint(text: str) -> str:
-    return " (a comment needs a line of its own)" if " ;" in text or " #" in text else ""

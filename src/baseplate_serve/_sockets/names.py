@@ -1,4 +1,4 @@
-"""Addresses as people write them."""
+"""Who is at the other end, as people write it."""
 
 from __future__ import annotations
 
@@ -13,3 +13,13 @@ def address_name(address: Any) -> str:
     if isinstance(address, bytes):
         return address.decode(errors="backslashreplace")  # an abstract unix address
     return address or "unix"
+
+
+def client_certificate(sock: Any) -> str | None:
+    """The certificate that the client has shown on gevent's *sock*, as PEM; None for none, or without TLS."""
+    if not hasattr(sock, "getpeercert"):
+        return None
+    import ssl  # noqa: PLC0415 (few need it)
+
+    certificate = sock.getpeercert(binary_form=True)
+    return ssl.DER_cert_to_PEM_cert(certificate) if certificate else None

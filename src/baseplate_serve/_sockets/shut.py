@@ -1,4 +1,4 @@
-"""Ends one direction of a client's connection, under the greenlet that waits on it."""
+"""Ends a client's connection, or one direction of it, under the greenlet that waits on it."""
 
 from __future__ import annotations
 
@@ -16,3 +16,11 @@ def shut(sock: Any, how: int) -> None:
     kernels = getattr(sock, "_sock", sock)
     with suppress(OSError):  # ENOTCONN, EBADF: the client has gone, its greenlet is about to notice
         kernels.shutdown(how)
+
+
+def say_goodbye(sock: Any) -> None:
+    """Have the client know that nothing was cut off, if gevent's *sock* does TLS.  Switches: no."""
+    with suppress(OSError):  # it is closed; or, having sent our good-bye, TLS asks for the client's
+        tls = getattr(sock, "_sslobj", None)  # gevent's own unwrap() would wait for that
+        if tls is not None:
+            tls.shutdown()

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from baseplate_serve._servers.asgi.head import BadRequest
+from baseplate_serve._servers.http.body import SIZE, TRAILER
+from baseplate_serve._servers.http.limits import CHUNK_LINE_MAX, EXTENSIONS_MAX, TRAILERS_MAX
+from baseplate_serve._servers.http.refusal import Refused
 
 if TYPE_CHECKING:
     from baseplate_serve._servers.asgi.inbox import Inbox
 
-LINE_MAX = 4096  # of a chunk's size with its extensions, or of a trailer
-TRAILERS_MAX = 64
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?").fullmatch
-
 
 class Body:
-    """Takes a request's body from the inbox.  *length* None: it is chunked."""
+    """Takes a request's body from the inbox.  *length* None: it is chunked; *limit*: bytes."""
 
-    def __init__(self, inbox: Inbox, length: int | None) -> None:
+    def __init__(self, inbox: Inbox, length: int | None, limit: int | None) -> None:
         self.inbox = inbox
         self.chunked = length is None
         self.left = length or 0  # bytes of the body, or of the present chunk
         self.ended = length == 0
+        self._limit = limit
         self._after_chunk = self._trailers = False
-        self._trailer_lines = 0
+        self._extensions = self._trailer_bytes = self._taken = 0
 
     def piece(self) -> bytes | None:
         """What is here of it; empty when it has ended; None when more must arrive first.
 
-        Raises: BadRequest.  Switches: no.
+        Raises: Refused.  Switches: no.
         """
         while not self.ended:
             if self.left:
@@ -46,25 +44,36 @@ class Body:
 
     def _next_chunk(self) -> bool:
         """Read what stands between chunks; False when it hasn't arrived."""
-        end = self.inbox.buffer.find(b"\r\n")
-        if end < 0 or end > LINE_MAX:
-            if end > LINE_MAX or len(self.inbox.buffer) > LINE_MAX:
-                raise BadRequest("a chunk's line is too long")
+        most = 0 if self._after_chunk else CHUNK_LINE_MAX
+        if self._trailers:
+            most = TRAILERS_MAX - self._trailer_bytes
+        buffer = self.inbox.buffer
+        end = buffer.find(b"\r\n")
+        if end < 0 and len(buffer) <= most + 1:
             return False
+        if not 0 <= end <= most:
+            raise Refused("a line of the body is too long")
         line = self.inbox.take(end + 2)[:-2]
         if self._after_chunk:
-            if line:
-                raise BadRequest("a chunk is longer than its size")
             self._after_chunk = False
         elif self._trailers:
-            self._trailer_lines += 1
-            if self._trailer_lines > TRAILERS_MAX:
-                raise BadRequest("too many trailers")
+            self._trailer_bytes += len(line) + 2
             self.ended = not line
+            if line and not TRAILER(line):
+                raise Refused("a trailer is no header")
         else:
-            size = _SIZE(line)
-            if size is None:
-                raise BadRequest(f"a chunk's size is {line[:80]!r}")
-            self.left = int(size[1], 16)
-            self._trailers = not self.left
+            self._begin_chunk(line)
         return True
+
+    def _begin_chunk(self, line: bytes) -> None:
+        found = SIZE(line)
+        if found is None:
+            raise Refused("a chunk begins with no size")
+        self._extensions += len(found[2])
+        if self._extensions > EXTENSIONS_MAX:
+            raise Refused("too many chunk extensions")
+        self.left = int(found[1], 16)
+        self._taken += self.left
+        if self._limit is not None and self._taken > self._limit:
+            raise Refused("the body is too large", 413)
+        self._trailers = not self.left

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import asyncio
+from typing import Any
 
 AGAIN_S = 0.01
 
@@ -23,6 +21,15 @@ def cancel_unshielded(task: asyncio.Task[Any]) -> None:
         task.get_loop().call_later(AGAIN_S, cancel_unshielded, task)
     else:
         task.cancel()
+
+
+def was_cancelled() -> bool:
+    """Whether somebody has cancelled the current task; its application may raise CancelledError by itself.
+
+    Switches: no.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def cancel_later(task: asyncio.Task[Any], delay_s: float) -> None:

@@ -7,29 +7,28 @@ import socket
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
-from baseplate_serve._lifecycle.connections import Connection
 from baseplate_serve._logs.trace import current_request_headers, from_pairs
 from baseplate_serve._servers.asgi.handler import Turns
-from baseplate_serve._servers.asgi.head import BadRequest, Request, parse
+from baseplate_serve._servers.asgi.head import Request, RequestHead
 from baseplate_serve._servers.asgi.http import Exchange
 from baseplate_serve._servers.asgi.inbox import Inbox
 from baseplate_serve._servers.asgi.outbox import Outbox
-from baseplate_serve._servers.asgi.response import plain
+from baseplate_serve._servers.asgi.scope import address_of, scope_of, tls_of
 from baseplate_serve._servers.graceful import CLEAN_UP_S
 from baseplate_serve._servers.http.handler import describe
-from baseplate_serve._sockets.shut import shut
+from baseplate_serve._servers.http.refusal import Refused, answer_to
+from baseplate_serve._sockets.shut import say_goodbye, shut
 from baseplate_serve.state import SERVER_STATE
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Coroutine
 
+    from baseplate_serve._lifecycle.connections import Connection
     from baseplate_serve._servers.asgi.server import AsgiServer
     from baseplate_serve._servers.asgi.websocket import WebSocket
 
 log = logging.getLogger("baseplate_serve.asgi")
-
-ASGI = {"version": "3.0", "spec_version": "2.4"}
 
 
 class AsgiConnection:
@@ -38,19 +37,24 @@ class AsgiConnection:
     Everything here runs in the loop, and nothing waits.
     """
 
-    def __init__(self, server: AsgiServer, sock: Any, address: Any) -> None:
+    def __init__(self, server: AsgiServer, sock: Any, address: Any, tracked: Connection) -> None:
         self._server = server
         self._sock = sock
         self._address = address
-        self._raw: Any = sock._sock  # noqa: SLF001 (past gevent: it must not wait)
+        self._raw = _below(sock)
         self.loop: Any = server.coroutines.loop
-        tally = server.connections.tally
-        self.inbox = Inbox(sock, self.loop, tally)
-        self.outbox = Outbox(self._raw, self.loop, tally)
-        self.tracked = Connection(sock, address, self.describe)
+        self.tracked = tracked
+        tracked.describe = self.describe
+        self.inbox = Inbox(sock, self._raw, self.loop, self.tracked, server.limits)
+        self.outbox = Outbox(self._raw, self.loop, self.tracked)
         self.name = self.tracked.peer
-        self.client = _address(address)
-        self.server = _address(self._raw.getsockname())
+        self.client = address_of(address)
+        self._tls = None if server.entrance.tls is None else tls_of(sock)
+        self._scheme = "http" if self._tls is None else "https"
+        self.server = address_of(self._raw.getsockname())
+        self.limits = server.limits
+        self.settings = server.settings
+        self._head = RequestHead(server.limits)
         self._request: Request | None = None  # the last one
         self._serving: Exchange | WebSocket | None = None
         self._turns: Turns | None = None  # once there was a request for a WSGI application
@@ -76,20 +80,36 @@ class AsgiConnection:
 
     def _look(self) -> None:
         """Serve the next request, if its head has arrived."""
-        inbox = self.inbox
-        if inbox.buffer and self.tracked.began_at is None:
-            self.tracked.began()
+        inbox, tracked = self.inbox, self.tracked
+        if inbox.buffer and tracked.began_at is None:
+            tracked.began()
         try:
-            head = inbox.head()
+            head = inbox.head(self._head.look)
             if head is not None:
-                self._dispatch(head, parse(head))
+                tracked.head_since = None
+                self._dispatch(head, self._head.request(head))
             elif inbox.ended:
-                self._close()
-        except BadRequest as error:
+                self._end_of_stream()
+            elif inbox.buffer and tracked.head_since is None:
+                tracked.head_since = tracked.began_at
+        except Refused as error:
             log.warning("%s sent what is no request, disconnected: %s", self.name, error)
-            self.tracked.refused("malformed")
-            self.write_last(plain(error.status, str(error)))
+            tracked.refused("malformed")
+            self.refuse(error)
             self._close()
+
+    def _end_of_stream(self) -> None:
+        if self.tracked.timed_out == "head_timeout":
+            self.refuse(Refused("the head took too long", 408))
+        self._close()
+
+    def origin(self, request: Request) -> tuple[list[Any] | None, str]:
+        """The client's address and the scheme that it used, as ASGI wants them."""
+        forwarded = self._server.forwarded
+        if forwarded is None or not forwarded.believes(self._address):
+            return self.client, self._scheme
+        host, scheme = forwarded.origin(request.headers)
+        return self.client if host is None else [host, 0], scheme or self._scheme
 
     def _dispatch(self, head: bytes, request: Request) -> None:
         path = request.path
@@ -99,7 +119,9 @@ class AsgiConnection:
             return
         self.inbox.take(len(head))
         self._request = request
-        scope = _scope(request, path, self, prefix)
+        scope = scope_of(request, path, self, prefix)
+        if self._tls is not None:
+            scope["extensions"] = {"tls": self._tls}
         if lifespan.state:
             scope["state"] = lifespan.state.copy()
         if request.is_websocket:
@@ -136,6 +158,7 @@ class AsgiConnection:
         self.inbox.pause()
         if self._turns is not None:
             self._turns.give(None)
+        say_goodbye(self._sock)
         # What was sent and not read makes the kernel break the connection, and our last words may be lost.
         shut(self._raw, socket.SHUT_WR)
         try:
@@ -162,7 +185,7 @@ class AsgiConnection:
         handler = self._handler = self._server.make_handler(self._sock, self._address, self.inbox)
         handler.turns = self._turns
         try:
-            self._server.serve(handler, self.tracked)
+            self._server.serve_with(handler, self.tracked)
         finally:
             self._handler = None
             self._close()
@@ -211,10 +234,10 @@ class AsgiConnection:
         log.error("%s was cancelled and does not end", self.describe())
         self._close()
 
-    def write_last(self, data: bytes) -> None:
-        """The server's own words, as much as the client takes at once.  Switches: no."""
+    def refuse(self, refused: Refused) -> None:
+        """Answer with the server's own words, after which the connection closes.  Switches: no."""
         try:
-            self._raw.send(data)
+            self._raw.send(answer_to(refused, bodiless=self._head.method == "HEAD"))
         except OSError as error:
             log.debug("%s: %s", self.name, error)
 
@@ -229,33 +252,13 @@ class AsgiConnection:
         return f"{request.method} {path}".encode("unicode_escape").decode("ascii")
 
 
-def _scope(request: Request, path: str, connection: AsgiConnection, prefix: str) -> dict[str, Any]:
-    websocket = request.is_websocket
-    scope = {
-        "type": "websocket" if websocket else "http",
-        "asgi": ASGI,
-        "http_version": f"1.{request.minor}",
-        "method": request.method,
-        "scheme": "ws" if websocket else "http",
-        "path": path,
-        "raw_path": request.raw_path,
-        "query_string": request.query,
-        "root_path": prefix,
-        "headers": request.headers,
-        "client": connection.client,
-        "server": connection.server,
-    }
-    if websocket:
-        del scope["method"]
-    return scope
+def _below(sock: Any) -> Any:
+    """What is below gevent's *sock*, and doesn't wait."""
+    if hasattr(sock, "_sslobj"):
+        from baseplate_serve._sockets.tls import NonBlocking  # noqa: PLC0415 (few need it)
 
-
-def _address(address: Any) -> list[Any] | None:
-    """As ASGI wants it: host and port; a unix socket's path and None; None if there is no name."""
-    if isinstance(address, tuple):
-        return [address[0], address[1]]
-    path = address.decode() if isinstance(address, bytes) else address
-    return [path, None] if path else None
+        return NonBlocking(sock)
+    return sock._sock  # noqa: SLF001 (it has no other name)
 
 
 def _ignore() -> None:

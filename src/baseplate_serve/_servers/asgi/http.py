@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from baseplate_serve._servers.asgi.body import Body
-from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded
-from baseplate_serve._servers.asgi.head import BadRequest
+from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded, was_cancelled
 from baseplate_serve._servers.asgi.outbox import ClientGone
-from baseplate_serve._servers.asgi.response import Response, plain
+from baseplate_serve._servers.asgi.response import Response
+from baseplate_serve._servers.forked import leave_if_forked
+from baseplate_serve._servers.http.limits import DISCARD_MAX
+from baseplate_serve._servers.http.refusal import FAILED, Refused
 
 if TYPE_CHECKING:
     from baseplate_serve._servers.asgi.connection import AsgiConnection
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("baseplate_serve.asgi")
 
-DISCARD_MAX = 256 * 1024  # bytes of a body that nobody read, for which a connection is worth keeping
 TOLD_S = 1.0  # for an application that heard of the client's leaving
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 DISCONNECT = {"type": "http.disconnect"}
@@ -51,7 +53,7 @@ class Exchange:
         self.scope = scope
         self.inbox = connection.inbox
         self.outbox = connection.outbox
-        self.body = Body(connection.inbox, request.length)
+        self.body = Body(connection.inbox, request.length, connection.limits.body)
         self.response = Response(
             bodiless=request.method == "HEAD", minor=request.minor, keeps_alive=request.keeps_alive
         )
@@ -61,7 +63,7 @@ class Exchange:
         self._body_given = False
         self._listening = 0  # who waits in `receive`
         self._continued = not request.expects_continue
-        self._bad: BadRequest | None = None
+        self._bad: Refused | None = None
         self._discarded = 0  # bytes of the body that nobody read
 
     def start(self) -> None:
@@ -103,21 +105,25 @@ class Exchange:
         try:
             while not self.body.ended and (piece := self.body.piece()) is not None:
                 self._discarded += len(piece)
-        except BadRequest as error:
+        except Refused as error:
             self._malformed(error)
         if self._bad or self._discarded > DISCARD_MAX or (self.inbox.ended and not self.body.ended):
             self.connection.over(reusable=False)
         elif self.body.ended:
             self.connection.over(reusable=True)
 
-    def _malformed(self, error: BadRequest) -> None:
+    def _malformed(self, error: Refused) -> None:
         log.warning("%s sent a body that is none, disconnected: %s", self.connection.name, error)
         self._bad = error
         self.connection.tracked.refused("malformed")
 
     def _changed(self) -> None:
         """Something came, or the client has gone."""
-        if self.inbox.ended:
+        if not self.inbox.ended:
+            return
+        if self.connection.tracked.timed_out == "body_timeout" and not self.gone:
+            self._bad = Refused("the body took too long", 408)
+        else:
             self._client_gone()
 
     def _client_gone(self) -> None:
@@ -137,10 +143,15 @@ class Exchange:
     async def _serve(self) -> None:
         try:
             await self.app(self.scope, self.receive, self.send)
-        except asyncio.CancelledError:
-            if not self.gone:
-                raise
-        except Exception as error:
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):
+                if self.gone:
+                    return
+                if self.over or was_cancelled():
+                    raise
+            leave_if_forked(error)
             if self._bad is None and not (self.gone and isinstance(error, OSError)):
                 log.exception("%s failed", self.connection.describe())
             self._break_off()
@@ -160,7 +171,7 @@ class Exchange:
         self.response.keeps_alive = False
         if not self.response.sent:
             self.response.sent = True
-            self.connection.write_last(plain(self._bad.status if self._bad else 500))
+            self.connection.refuse(self._bad or FAILED)
             if self._bad is None:
                 self.connection.answered(failed=True)
 
@@ -171,19 +182,28 @@ class Exchange:
         if not self._body_given:
             try:
                 while (piece := self.body.piece()) is None and not self.inbox.ended:
-                    await self._more()
-            except BadRequest as error:
+                    await self._more_body()
+            except Refused as error:
                 self._malformed(error)
                 self._body_given = True
                 return DISCONNECT
             if piece is None:
-                self.gone = self._body_given = True
+                self.gone = self._bad is None
+                self._body_given = True
                 return DISCONNECT
             self._body_given = self.body.ended
             return {"type": "http.request", "body": piece, "more_body": not self.body.ended}
         while not (self.gone or self.response.complete or self._bad):
             await self._more()
         return DISCONNECT
+
+    async def _more_body(self) -> None:
+        tracked = self.connection.tracked
+        tracked.body_since = monotonic()
+        try:
+            await self._more()
+        finally:
+            tracked.body_since = None
 
     async def _more(self) -> None:
         if not self._continued and not self.body.ended:

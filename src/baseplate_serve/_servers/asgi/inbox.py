@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from baseplate_serve._servers.asgi.head import HeadTooLarge
 from baseplate_serve._servers.asgi.news import News
+from baseplate_serve._servers.http.inbound import look_at_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from baseplate_serve._lifecycle.tally import Tally
+    from baseplate_serve._lifecycle.connections import Connection
+    from baseplate_serve._servers.http.limits import Limits
 
-HEAD_MAX = 64 * 1024  # bytes of a request's head
-AHEAD_MAX = HEAD_MAX  # bytes that are received before anybody asks for them
+AHEAD_MAX = 64 * 1024  # bytes that are received before anybody asks for them, beside those of a head
 PIECE = 64 * 1024
 
 
 class Inbox:
-    """The receiving side of one connection.
+    """The receiving side of *connection*; *raw* is below gevent's *sock*, and doesn't wait.
 
-    The loop receives, up to AHEAD_MAX bytes ahead, and calls `changed` when something came or the client
+    The loop receives, some bytes ahead, and calls `changed` when something came or the client
     has gone.  Between `pause` and `resume` it doesn't: then a greenlet reads, as from a file.
     """
 
-    def __init__(self, sock: Any, loop: Any, tally: Tally) -> None:
+    def __init__(self, sock: Any, raw: Any, loop: Any, connection: Connection, limits: Limits) -> None:
         self.sock = sock
-        self._tally = tally
+        self._connection = connection
         self.buffer = bytearray()
         self.ended = False  # the client sends no more, or is gone
         self.closed = False  # for pywsgi: a file has that
         self.changed: Callable[[], None] = _nobody
-        self._raw = sock._sock  # noqa: SLF001 (past gevent: it must not wait)
-        self._fd = self._raw.fileno()
+        self._raw = raw
+        self._fd = raw.fileno()
         self._loop = loop
         self._paused = True
         self._reading = False  # the loop watches the descriptor
         self._searched = 0  # bytes of the buffer that hold no end of a head
+        self._looked = False  # at the request line
+        self._limits = limits
+        self._ahead_max = limits.head + AHEAD_MAX
         self._news = News()
 
     # For the loop
@@ -51,18 +55,25 @@ class Inbox:
         self._paused = True
         self._watch()
 
-    def head(self) -> bytes | None:
+    def head(self, look: Callable[[bytes], object]) -> bytes | None:
         """A request's head, with its empty line, left in the buffer; None when it hasn't arrived whole.
 
-        Raises: HeadTooLarge.  Switches: no.
+        *look* gets the request line where that arrives before the rest.  Raises: Refused.  Switches: no.
         """
-        end = self.buffer.find(b"\r\n\r\n", self._searched)
+        buffer = self.buffer
+        if not self._searched:
+            if buffer[:1] == b"\r":
+                if len(buffer) < 3:
+                    return None
+                if buffer[1] == 10:
+                    del buffer[:2]  # RFC 9112 §2.2: an empty line before a request line is ignored
+            self._looked = False
+        end = buffer.find(b"\r\n\r\n", self._searched)
         if end >= 0:
             self._searched = 0
-            return bytes(self.buffer[: end + 4])
-        if len(self.buffer) >= HEAD_MAX:
-            raise HeadTooLarge
-        self._searched = max(0, len(self.buffer) - 3)
+            return bytes(buffer[: end + 4])
+        self._looked = look_at_part(buffer, self._searched, None if self._looked else look, self._limits)
+        self._searched = max(0, len(buffer) - 3)
         return None
 
     def take(self, size: int) -> bytes:
@@ -83,7 +94,7 @@ class Inbox:
 
     def _watch(self) -> None:
         """Have the loop watch the descriptor, or not, whichever is due."""
-        due = not self._paused and not self.ended and len(self.buffer) < AHEAD_MAX
+        due = not self._paused and not self.ended and len(self.buffer) < self._ahead_max
         if due is not self._reading:
             self._reading = due
             if due:
@@ -99,11 +110,11 @@ class Inbox:
         except OSError:
             data = b""
         self.buffer += data
-        self._tally.received += len(data)
+        self._connection.tally.received += len(data)
         if not data:
             self.ended = True
             self._watch()
-        elif len(self.buffer) >= AHEAD_MAX:
+        elif len(self.buffer) >= self._ahead_max:
             self._watch()
         self._news.wake()
         self.changed()
@@ -130,8 +141,12 @@ class Inbox:
     def _receive(self) -> bool:
         if self.ended:
             return False
-        data = self.sock.recv(PIECE)
-        self._tally.received += len(data)
+        self._connection.body_since = monotonic()
+        try:
+            data = self.sock.recv(PIECE)
+        finally:
+            self._connection.body_since = None
+        self._connection.tally.received += len(data)
         self.ended = not data
         self.buffer += data
         return bool(data)

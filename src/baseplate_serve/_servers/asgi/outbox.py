@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from baseplate_serve._lifecycle.tally import Tally
+    from baseplate_serve._lifecycle.connections import Connection
 
 
 class ClientGone(OSError):
@@ -17,20 +18,20 @@ class ClientGone(OSError):
 
 
 class Outbox:
-    """The sending side of one connection, *raw* being the socket beneath gevent's."""
+    """The sending side of *connection*, *raw* being below gevent's socket."""
 
-    def __init__(self, raw: Any, loop: Any, tally: Tally) -> None:
+    def __init__(self, raw: Any, loop: Any, connection: Connection) -> None:
         self.raw = raw
-        self._tally = tally
+        self._connection = connection
         self.loop = loop
         self._sending: asyncio.Lock | None = None  # once the client has taken less than there was
 
     async def write(self, data: bytes) -> None:
         """Suspends while the client takes less than there is.  Raises: ClientGone."""
-        self._tally.sent += len(data)
+        self._connection.tally.sent += len(data)
         if self._sending is not None:
             async with self._sending:
-                await self._write_all(data)
+                await self._write_all(memoryview(data))
             return
         try:
             sent = self.raw.send(data)
@@ -43,8 +44,24 @@ class Outbox:
             async with self._sending:
                 await self._write_all(memoryview(data)[sent:])
 
-    async def _write_all(self, data: bytes | memoryview) -> None:
+    async def _write_all(self, data: memoryview) -> None:
         try:
-            await self.loop.sock_sendall(self.raw, data)
+            while data:
+                self._connection.send_since = monotonic()  # of each piece: slow is not stalled
+                await self._takes_more()
+                try:
+                    data = data[self.raw.send(data) :]
+                except BlockingIOError:
+                    continue
         except OSError as error:
             raise ClientGone from error
+        finally:
+            self._connection.send_since = None
+
+    async def _takes_more(self) -> None:
+        ready = self.loop.create_future()
+        self.loop.add_writer(self.raw.fileno(), ready.set_result, None)
+        try:
+            await ready
+        finally:
+            self.loop.remove_writer(self.raw.fileno())

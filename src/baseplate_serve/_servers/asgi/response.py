@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-from email.utils import formatdate
 from http import HTTPStatus
-from time import time
 from typing import Any
 
-from baseplate_serve._servers.asgi.head import TOKEN
+from baseplate_serve._servers.http.fields import date_line
 
-_NAME = re.compile(TOKEN).fullmatch
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _UNSAFE = re.compile(rb"[\x00\r\n]").search
 _STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 _OURS = frozenset([b"content-length", b"transfer-encoding", b"connection"])  # what the server looks at
-
-_date: tuple[int, bytes] = (0, b"")
 
 
 class Response:
@@ -98,7 +94,7 @@ class Response:
         if self._left is None and status not in (204, 304):
             lines.append(self._framing(length, more=more))
         if b"date" not in given:
-            lines.append(b"date: %b\r\n" % now())
+            lines.append(date_line())
         if leaving or not self.keeps_alive:
             self.keeps_alive = False
             lines.append(b"connection: close\r\n")
@@ -117,22 +113,3 @@ class Response:
         if not self.bodiless:
             self.keeps_alive = False  # HTTP/1.0: the end of the connection is the end of the body
         return b""
-
-
-def now() -> bytes:
-    """The value of a Date header."""
-    global _date  # noqa: PLW0603 (formatted once a second)
-    second = int(time())
-    if _date[0] != second:
-        _date = (second, formatdate(second, usegmt=True).encode())
-    return _date[1]
-
-
-def plain(status: int, text: str = "") -> bytes:
-    """A whole response of the server's own, after which the connection closes."""
-    phrase = HTTPStatus(status).phrase
-    body = f"{text or phrase}\n".encode()
-    return (
-        b"HTTP/1.1 %d %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\ndate: %b\r\n"
-        b"connection: close\r\n\r\n%b" % (status, phrase.encode(), len(body), now(), body)
-    )

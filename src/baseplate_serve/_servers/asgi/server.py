@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from gevent.pywsgi import WSGIHandler
 
 import compat
+from baseplate_serve._lifecycle.connections import Connection
 from baseplate_serve._servers.asgi.cancel import cancel_unshielded
 from baseplate_serve._servers.asgi.connection import AsgiConnection
 from baseplate_serve._servers.asgi.handler import AsgiHandler
 from baseplate_serve._servers.asgi.lifespan import Lifespan
 from baseplate_serve._servers.coroutines import Coroutines
-from baseplate_serve._servers.graceful import CLEAN_UP_S
+from baseplate_serve._servers.graceful import CLEAN_UP_S, LAST_S
 from baseplate_serve._servers.http.server import HttpServer
 from baseplate_serve.asgi import Mount, is_asgi, unmarked
 
@@ -40,6 +41,7 @@ class AsgiServer(HttpServer):
     ) -> None:
         bases = (AsgiHandler,) if handler_class is WSGIHandler else (AsgiHandler, handler_class)
         kind = type(handler_class.__name__, bases, {"__module__": handler_class.__module__})
+        self.settings = settings
         # Connections are no greenlets here, so that the pool of greenlets cannot count them.
         self._max_connections = settings.max_concurrency
         super().__init__(listener, app, replace(settings, max_concurrency=None), kind)
@@ -66,19 +68,41 @@ class AsgiServer(HttpServer):
 
     def do_handle(self, sock: Any, address: Any) -> None:
         """A client has connected.  Called in the hub."""
-        connection = AsgiConnection(self, sock, address)
+        tracked = Connection(sock, address)
+        self.connections.add(tracked)
+        if self.entrance.is_open:
+            self._start(sock, address, tracked)
+        else:
+            self._greenlets.spawn(self._enter, sock, address, tracked)
+
+    def _start(self, sock: Any, address: Any, tracked: Connection) -> None:
+        connection = AsgiConnection(self, sock, address, tracked)
         self._open.add(connection)
-        self.connections.add(connection.tracked)
         connection.start()
+
+    def _enter(self, sock: Any, address: Any, tracked: Connection) -> None:
+        """In a greenlet."""
+        entered = None
+        try:
+            entered = self.entrance.enter(sock, address, tracked)
+        finally:
+            if entered is None:
+                tracked.sock.close()
+                self._gone(tracked)
+        if entered is not None:
+            self._start(*entered, tracked)
+
+    def _gone(self, tracked: Connection) -> None:
+        self.connections.discard(tracked)
+        self._start_accepting_if_started()  # type: ignore[attr-defined] # the stubs don't have it
 
     def forget(self, connection: AsgiConnection) -> None:
         """*connection* is closed.  Switches: no."""
         self._open.discard(connection)
-        self.connections.discard(connection.tracked)
-        self._start_accepting_if_started()  # type: ignore[attr-defined] # the stubs don't have it
+        self._gone(connection.tracked)
 
     def _full(self) -> bool:
-        return self._max_connections is not None and len(self._open) >= self._max_connections
+        return self._max_connections is not None and len(self.connections) >= self._max_connections
 
     def make_handler(self, sock: Any, address: Any, inbox: Inbox) -> Any:
         """A handler for a connection's WSGI requests, which reads from *inbox*."""
@@ -94,7 +118,7 @@ class AsgiServer(HttpServer):
         for connection in tuple(self._open):
             connection.cut_off()
         super()._end()
-        self.connections.none_left.wait(CLEAN_UP_S)
+        self.connections.none_left.wait(self.clean_up_left_s)
 
     def _cut_off(self) -> None:
         super()._cut_off()
@@ -106,7 +130,7 @@ class AsgiServer(HttpServer):
         """What goes on after its response gets the rest of the time, then it is cancelled."""
         if not self.tasks or self.coroutines.loop.is_closed():
             return
-        for timeout in (max(0.0, self.deadline - monotonic()), CLEAN_UP_S):
+        for timeout in (max(0.0, self.deadline - monotonic()), max(LAST_S, self.clean_up_left_s)):
             _, left = compat.wait(asyncio.wait(self.tasks, timeout=timeout), loop=self.coroutines.loop)
             for task in left:
                 cancel_unshielded(task)

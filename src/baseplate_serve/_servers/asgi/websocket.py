@@ -22,19 +22,19 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded
-from baseplate_serve._servers.asgi.head import BadRequest
+from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded, was_cancelled
 from baseplate_serve._servers.asgi.news import News
 from baseplate_serve._servers.asgi.outbox import ClientGone
-from baseplate_serve._servers.asgi.response import plain
+from baseplate_serve._servers.asgi.pulse import Pulse
+from baseplate_serve._servers.forked import leave_if_forked
 from baseplate_serve._servers.graceful import CLEAN_UP_S
+from baseplate_serve._servers.http.refusal import FAILED, Refused
 
 if TYPE_CHECKING:
     from baseplate_serve._servers.asgi.connection import AsgiConnection
 
 log = logging.getLogger("baseplate_serve.asgi")
 
-MESSAGE_MAX = 16 * 1024 * 1024  # bytes, or characters
 MESSAGES_AHEAD = 32  # messages that are read before the application asks for them
 CLOSE_S = 2.0  # for the client to answer a close
 PIECE = 64 * 1024
@@ -61,16 +61,22 @@ class WebSocket:
         self._partial: list[Any] = []
         self._partial_size = 0
         self._denial: dict[str, Any] | None = None
+        settings = connection.settings
+        self._message_max = settings.max_websocket_message
+        interval, timeout = settings.websocket_ping_interval, settings.websocket_ping_timeout
+        self._pulse = Pulse(
+            self.loop, interval.total_seconds(), timeout.total_seconds(), self._ping, self._lost
+        )
 
     def start(self) -> None:
-        """Serve it until it is closed.  Raises: BadRequest.  Switches: no."""
+        """Serve it until it is closed.  Raises: Refused.  Switches: no."""
         try:
             self.protocol.receive_data(self.head)
             request: Any = next(self.protocol.events())
         except RemoteProtocolError as error:
-            raise BadRequest(f"it opens no WebSocket: {error}") from error
+            raise Refused(f"it opens no WebSocket: {error}") from error
         self.scope["subprotocols"] = list(request.subprotocols)
-        self.scope["extensions"] = {"websocket.http.response": {}}
+        self.scope.setdefault("extensions", {})["websocket.http.response"] = {}
         self.connection.tracked.hang_up = lambda: self.loop.call_soon(self._restart)
         self.inbox.changed = self._changed
         self.task = self.connection.start_task(self._serve(), self.scope)
@@ -80,6 +86,7 @@ class WebSocket:
 
     def _over(self, task: asyncio.Task[None], pump: asyncio.Task[None]) -> None:
         pump.cancel()
+        self._pulse.stop()
         self.connection.tracked.began_at = None  # no request that has a duration
         self.connection.task_over(task)
         self.connection.over(reusable=False)
@@ -94,17 +101,19 @@ class WebSocket:
         code = NORMAL
         try:
             await self.app(self.scope, self.receive, self.send)
-        except asyncio.CancelledError:
-            code = SERVICE_RESTART
-        except Exception as error:
-            code = INTERNAL_ERROR
-            if not (self.closed and isinstance(error, OSError)):
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            leave_if_forked(error)
+            cancelled = isinstance(error, asyncio.CancelledError) and was_cancelled()
+            code = SERVICE_RESTART if cancelled else INTERNAL_ERROR
+            if not cancelled and not (self.closed and isinstance(error, OSError)):
                 log.exception("%s failed", self.connection.describe())
         if self.denied:
             return
         if not self.accepted:
             if self.closed is None:
-                self.connection.write_last(plain(500))
+                self.connection.refuse(FAILED)
             return
         await self._close(code)
         with suppress(TimeoutError):
@@ -143,7 +152,7 @@ class WebSocket:
         if isinstance(event, Message):
             self._partial.append(event.data)
             self._partial_size += len(event.data)
-            if self._partial_size > MESSAGE_MAX:
+            if self._partial_size > self._message_max:
                 self._partial.clear()
                 await self._close(TOO_BIG)
                 self._disconnected(TOO_BIG)
@@ -173,8 +182,24 @@ class WebSocket:
 
     def _changed(self) -> None:
         """Something came; or the client is gone, without a word or after it."""
+        self._pulse.heard()
         if self.inbox.ended:
             self._disconnected(ABNORMAL)
+
+    def _ping(self) -> None:
+        if self.inbox.buffer:
+            self._pulse.heard()  # and it is we who don't listen
+        elif self.protocol.state is ConnectionState.OPEN:
+            self.loop.create_task(self._send_ping())
+
+    async def _send_ping(self) -> None:
+        with suppress(ClientGone):  # which ends the inbox, too
+            await self._send(Ping())
+
+    def _lost(self) -> None:
+        """It has not answered."""
+        log.info("%s: websocket_ping_timeout is over, disconnected", self.connection.name)
+        self.connection.tracked.time_out("websocket_ping_timeout")
 
     def _restart(self) -> None:
         """The server stops."""
@@ -210,6 +235,7 @@ class WebSocket:
             headers = list(message.get("headers", ()))
             await self._send(AcceptConnection(subprotocol=message.get("subprotocol"), extra_headers=headers))
             self.accepted = True
+            self._pulse.start()
         elif kind == "websocket.close" and not (self.accepted or self.denied):
             self.denied = True
             await self._send(RejectConnection(status_code=403, headers=[(b"content-length", b"0")]))

@@ -24,10 +24,13 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
 # RFC 9112 §7.1, and nothing else: a lone line feed in an extension hides the rest of it from some readers.
-_SIZE = re.compile(
+SIZE = re.compile(
     rb"([0-9A-Fa-f]{1,16})((?:[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?)*)" % (_TOKEN, _TOKEN, _QUOTED)
 ).fullmatch
-_TRAILER = re.compile(rb"%b:[^\x00-\x08\x0a-\x1f\x7f]*" % _TOKEN).fullmatch
+# RFC 9110 §6.5.1: none of these comes so late, and whoever merges trailers into headers would believe it.
+TRAILER = re.compile(
+    rb"(?!(?i:content-length|transfer-encoding|host):)%b:[^\x00-\x08\x0a-\x1f\x7f]*" % _TOKEN
+).fullmatch
 
 
 class BodyError(OSError):
@@ -219,7 +222,7 @@ class Body:
     def _next_chunk(self) -> bool:
         """Read a chunk's size; True if it was the last, and the trailers after it are read, too."""
         line = self._line(CHUNK_LINE_MAX)
-        found = _SIZE(line)
+        found = SIZE(line)
         if found is None:
             raise Refused("a chunk begins with no size")
         self._extensions += len(found[2])
@@ -233,7 +236,7 @@ class Body:
         most = TRAILERS_MAX
         while line := self._line(most):
             most -= len(line) + 2
-            if most < 0 or not _TRAILER(line):
+            if most < 0 or not TRAILER(line):
                 raise Refused("a trailer is no header, or there are too many")
         self.ended = True
         return True
@@ -244,7 +247,10 @@ class Body:
             raise self._client_left()
         return line
 
-    def _client_left(self) -> ClientLeft:
+    def _client_left(self) -> BodyError:
+        if self._inbound.connection.timed_out:
+            self.broken = Refused("the body took too long", 408)
+            return BodyRefused(self.broken)
         self.broken = Refused("the client left within its body")
         if self._chunked:
             return ClientLeft("unexpected end of file while parsing chunked data")

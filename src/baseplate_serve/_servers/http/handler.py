@@ -6,20 +6,28 @@ request, `Defaults` comes after it and serves what it does not override.
 
 from __future__ import annotations
 
+import io
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from gevent.pywsgi import LoggingLogAdapter, WSGIHandler
 from greenlet import GreenletExit
 
+from baseplate_serve._servers.http.patient import PatientSocket
+from baseplate_serve._servers.http.refusal import Refused, answer_to
+from baseplate_serve._sockets.shut import say_goodbye
 from baseplate_serve.state import SERVER_STATE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from baseplate_serve._lifecycle.connections import Connection
 
 log = logging.getLogger("baseplate_serve.wsgi")
+
+PIECE = 256 * 1024  # bytes; a client that takes that many is not stalled
 
 
 class Tracked(WSGIHandler):
@@ -27,16 +35,57 @@ class Tracked(WSGIHandler):
 
     connection: Connection  # set by the server before `handle`
     response_headers: list[tuple[bytes, bytes]]  # type: ignore[assignment] # encoded, whatever the stubs say
+    _received: PatientSocket | None = None
+
+    def handle(self) -> None:
+        rfile: Any = self.rfile
+        if isinstance(rfile, io.BufferedReader):
+            rfile.close()
+            self._received = PatientSocket(self.socket, self.connection)
+            self.rfile = io.BufferedReader(self._received)
+        super().handle()
 
     def read_requestline(self) -> str:
         line: str = super().read_requestline()
-        if line:
+        if line and self.connection.began_at is None:  # it had come with the request before
             self.connection.began()
         return line
+
+    def read_request(self, raw_requestline: str) -> Any:
+        # To pywsgi the end of the stream ends a head, too: a request that lacks headers, perhaps vital ones.
+        whole = super().read_request(raw_requestline)
+        return whole and not (self._received is not None and self._received.cut_short)
+
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        forwarded = getattr(self.server, "forwarded", None)
+        if forwarded is not None and forwarded.believes(self.client_address):
+            forwarded.apply(environ)
+        return environ
+
+    def handle_one_response(self) -> None:
+        self.connection.head_since = None
+        if self._received is not None:
+            self._received.upgraded = bool(self._connection_upgrade_requested())  # type: ignore[attr-defined] # no stub has it
+        super().handle_one_response()
+
+    def _sendall(self, data: Any) -> None:
+        connection = self.connection
+        pieces = [data] if len(data) <= PIECE else _pieces(memoryview(data))
+        try:
+            for piece in pieces:
+                connection.send_since = monotonic()
+                super()._sendall(piece)  # type: ignore[misc] # likewise
+        finally:
+            connection.send_since = None
 
     def handle_one_request(self) -> Any:
         again = super().handle_one_request()
         connection = self.connection
+        if again is None:
+            say_goodbye(self.socket)  # pywsgi closes it without
+        if isinstance(again, tuple) and connection.timed_out:  # pywsgi sees the end of the stream only
+            again = ("408", answer_to(Refused("the head took too long", 408), bodiless=False))
         # pywsgi notes in its status that the reply could not be sent.
         sent = again is True or (self.headers_sent and not str(self.status).startswith("socket error"))
         if sent and connection.began_at is not None:
@@ -51,6 +100,11 @@ class Tracked(WSGIHandler):
             self.close_connection = True
             kept = [pair for pair in self.response_headers if pair[0].lower() != b"connection"]
             self.response_headers = [*kept, (b"Connection", b"close")]
+
+
+def _pieces(data: memoryview) -> Iterator[memoryview]:
+    for at in range(0, len(data), PIECE):
+        yield data[at : at + PIECE]
 
 
 class Defaults(WSGIHandler):

@@ -1,4 +1,4 @@
-"""The head of a request as a WSGI environ, refused where two readers could understand it differently.
+"""The head of a request, for WSGI as an environ, refused where two readers could understand it differently.
 
 llhttp reads it (RFC 9112's grammar, names, values and targets byte by byte, no folding, no lone line feed,
 nothing before a colon).  What it leaves to a server is checked here.
@@ -37,7 +37,7 @@ class Head:
     """
 
     __slots__ = (
-        "_base", "_host", "_limits", "_parser", "_short", "chunked", "environ",
+        "_base", "_host", "_limits", "_parser", "_short", "absolute", "chunked", "environ",
         "keeps_alive", "length", "line", "method", "minor",
     )  # fmt: skip
 
@@ -50,6 +50,7 @@ class Head:
         self.environ: dict[str, Any] = base
         self.line = ""  # the request line
         self.method = ""
+        self.absolute = False  # the target was, and names the host
         self.minor = 1  # of HTTP/1.
         self.keeps_alive = True
         self.length = 0  # bytes of the body, unless it is chunked
@@ -57,24 +58,33 @@ class Head:
 
     def parse(self, head: bytes) -> dict[str, Any]:
         """The environ of the request that *head*, with its empty line, begins.  Raises: Refused."""
+        environ = self.environ = self._base.copy()
+        target = self.read(head)
+        environ["REQUEST_METHOD"] = self.method
+        environ["SERVER_PROTOCOL"] = "HTTP/1.1" if self.minor else "HTTP/1.0"
+        path, _, query = target.partition("?")
+        environ["PATH_INFO"] = unquote(path, "latin-1") if "%" in path else path
+        environ["QUERY_STRING"] = query
+        return environ
+
+    def read(self, head: bytes) -> str:
+        """The target of the request that *head* begins, as ``/path?query``; headers go to `on_header`.
+
+        Raises: Refused.
+        """
         end = head.find(b"\r\n")
         target = self.look(head[:end])
         if len(head) > self._short:
             self._check_size(head)
-        environ = self.environ = self._base.copy()
         self._feed(head)
-        environ["REQUEST_METHOD"] = self.method
-        environ["SERVER_PROTOCOL"] = "HTTP/1.1" if self.minor else "HTTP/1.0"
+        self.absolute = False
         if target[0] != "/" or "#" in target:
             target = self._origin_form(target)
-        path, _, query = target.partition("?")
-        environ["PATH_INFO"] = unquote(path, "latin-1") if "%" in path else path
-        environ["QUERY_STRING"] = query
-        host = environ.get("HTTP_HOST")
+        host = self.environ.get("HTTP_HOST")
         if host != self._host:
             self._check_host(host)
         self._frame()
-        return environ
+        return target
 
     def _feed(self, head: bytes) -> None:
         """Have llhttp read *head*; it calls `on_header`."""
@@ -150,6 +160,7 @@ class Head:
         self._check_host(absolute[1])
         if self.minor and "HTTP_HOST" not in self.environ:
             raise Refused("no header Host")
+        self.absolute = True
         self.environ["HTTP_HOST"] = absolute[1]  # §3.2.2: and not what the header says
         rest = absolute[2]
         if not rest and self.method == "OPTIONS":

@@ -1,11 +1,12 @@
 """What a client sends: received when somebody asks, kept until somebody takes it.
 
-`Inbound.receive` is the one place where a connection waits for its client.
+`Inbound.receive` is the one place where a connection waits for its client's next bytes.
 """
 
 from __future__ import annotations
 
 import re
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from gevent.socket import socket as PlainSocket  # noqa: N812 (a class, whatever its name looks like)
@@ -17,6 +18,7 @@ from baseplate_serve._servers.http.refusal import Refused
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from baseplate_serve._lifecycle.connections import Connection
     from baseplate_serve._servers.http.limits import Limits
 
 # Asked of the kernel for a head: many pipelined requests, and what is left of them is moved for each.
@@ -35,7 +37,7 @@ class Inbound:
     `buffer` holds what was received and not taken.
     """
 
-    __slots__ = ("_event", "_kernels", "_sock", "buffer", "closed")
+    __slots__ = ("_event", "_kernels", "_sock", "buffer", "closed", "connection", "upgraded")
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
@@ -43,6 +45,8 @@ class Inbound:
         self._event: Any = getattr(sock, "_read_event", None)
         self.buffer = b""
         self.closed = False
+        self.upgraded = False  # what is sent is no body, and may take its time
+        self.connection: Connection  # set before anything is received
 
     def receive(self, most: int = PIECE) -> bytes:
         """Up to *most* bytes past the buffer; none at the end of the stream.
@@ -63,17 +67,28 @@ class Inbound:
                 continue  # woken for nothing
             return data
 
-    def head(self, began: Callable[[], None], limits: Limits, look: Callable[[bytes], object]) -> bytes:
+    def receive_body(self, most: int = PIECE) -> bytes:
+        """Likewise, in the middle of a request: the client has only so much time for that."""
+        if self.upgraded:
+            return self.receive(most)
+        connection = self.connection
+        connection.body_since = monotonic()
+        try:
+            return self.receive(most)
+        finally:
+            connection.body_since = None
+
+    def head(self, limits: Limits, look: Callable[[bytes], object]) -> bytes:
         """A request's head, with its empty line; empty at the end of the stream.
 
-        Calls *began* when its first bytes are there, and *look* with the request line where that arrives
+        Tells the connection that a request began, and calls *look* with the request line where that arrives
         before the rest, so that what is none is refused at once.  Raises: Refused, OSError.  Switches: yes.
         """
         buffer = self.buffer or self.receive()
         end = buffer.find(b"\r\n\r\n")
         if end <= 0 or buffer[0] == 13:
-            return self._late_head(buffer, began, limits, look)
-        began()
+            return self._late_head(buffer, limits, look)
+        self.connection.began()
         end += 4
         if end == len(buffer):
             self.buffer = b""
@@ -81,30 +96,28 @@ class Inbound:
         self.buffer = buffer[end:]
         return buffer[:end]
 
-    def _late_head(
-        self, buffer: bytes, began: Callable[[], None], limits: Limits, look: Callable[[bytes], object]
-    ) -> bytes:
+    def _late_head(self, buffer: bytes, limits: Limits, look: Callable[[bytes], object]) -> bytes:
         """Likewise, for one that comes in pieces or after an empty line."""
         data = bytearray(buffer)
         if not self._skip_empty_line(data):
             self.buffer = b""
             return b""
-        began()
+        connection = self.connection
+        connection.began()
+        connection.head_since = connection.began_at
         looked = False
         searched = 0
         while (end := data.find(b"\r\n\r\n", searched)) < 0:
-            if _LONE_LF(data, searched):
-                raise Refused("a line feed without its carriage return")
-            if not looked:
-                looked = _look_at_line(data, look)
-            if len(data) > limits.head:
-                raise Refused("the head is too large", 431)
+            looked = look_at_part(data, searched, None if looked else look, limits)
             searched = max(0, len(data) - 3)
             piece = self.receive()
             if not piece:
                 self.buffer = b""
+                if connection.timed_out:
+                    raise Refused("the head took too long", 408)
                 return b""
             data += piece
+        connection.head_since = None
         self.buffer = bytes(data[end + 4 :])
         return bytes(data[: end + 4])
 
@@ -129,7 +142,7 @@ class Inbound:
         """
         buffer = self.buffer
         if not buffer:
-            return self.receive(most)
+            return self.receive_body(most)
         if len(buffer) <= most:
             self.buffer = b""
             return buffer
@@ -142,7 +155,7 @@ class Inbound:
         Raises: Refused if that is more than *most* bytes, OSError.  Switches: yes.
         """
         while (end := self.buffer.find(b"\r\n")) < 0 and len(self.buffer) <= most + 1:
-            piece = self.receive()
+            piece = self.receive_body()
             if not piece:
                 return None
             self.buffer += piece
@@ -179,8 +192,22 @@ class Inbound:
         self.closed = True
 
 
+def look_at_part(
+    data: bytearray, searched: int, look: Callable[[bytes], object] | None, limits: Limits
+) -> bool:
+    """Refuse at once what will never be a head, *data* being the first part of it, *searched* up to there.
+
+    *look* sees the request line, unless it has.  False if that is not here yet.  Raises: Refused.
+    """
+    if _LONE_LF(data, searched):
+        raise Refused("a line feed without its carriage return")
+    looked = look is None or _look_at_line(data, look)
+    if len(data) > limits.head:
+        raise Refused("the head is too large", 431)
+    return looked
+
+
 def _look_at_line(data: bytearray, look: Callable[[bytes], object]) -> bool:
-    """Have *look* see the request line; False if it is not here yet.  Raises: Refused."""
     end = data.find(b"\r\n")
     if end > LINE_MAX or (end < 0 and len(data) > LINE_MAX + 1):
         raise Refused("the request line is too long", 414)

@@ -18,6 +18,9 @@ class Refused(Exception):
         self.status = status
 
 
+FAILED = Refused("Internal Server Error", 500)
+
+
 def answer_to(refused: Refused, *, bodiless: bool) -> bytes:
     """The whole response, after which the connection closes.  *bodiless*: to a HEAD request."""
     status = refused.status

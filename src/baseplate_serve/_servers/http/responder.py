@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from baseplate_serve._lifecycle.connections import send_rest
 from baseplate_serve._servers.http.body import NO_BODY
 from baseplate_serve._servers.http.fields import date_line, fields_of, status_line
 from baseplate_serve._servers.http.handler import Defaults
@@ -220,7 +221,7 @@ class Responder(Defaults):
                 except BlockingIOError:
                     sent = 0
             if sent != len(data):
-                self.socket.sendall(memoryview(data)[sent:])
+                send_rest(self.socket, memoryview(data)[sent:], self.connection)
         except OSError:
             self.unsendable = self.close_connection = True
             raise

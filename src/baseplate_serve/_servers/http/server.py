@@ -8,16 +8,18 @@ from wsgiref.util import FileWrapper
 
 from gevent.pywsgi import LoggingLogAdapter, WSGIServer
 
-from baseplate_serve._lifecycle.connections import Connection
 from baseplate_serve._logs.trace import current_request_headers, from_environ
 from baseplate_serve._servers.graceful import GracefulServer
+from baseplate_serve._servers.http.forwarded import Forwarded
 from baseplate_serve._servers.http.handler import ErrorLog, describe, log, surround
 from baseplate_serve._servers.http.limits import Limits
 from baseplate_serve._servers.http.strict import StrictHandler
+from baseplate_serve._settings.patience import HTTP
 
 if TYPE_CHECKING:
     from gevent.pywsgi import WSGIHandler
 
+    from baseplate_serve._lifecycle.connections import Connection
     from baseplate_serve._settings.options import ServerSettings
 
 
@@ -34,10 +36,15 @@ class HttpServer(GracefulServer, WSGIServer):
         settings: ServerSettings,
         handler_class: type[WSGIHandler] = StrictHandler,
     ) -> None:
+        self.forwarded = (
+            Forwarded(settings.forwarded_from, settings.forwarded_header) if settings.forwarded_from else None
+        )
         self.limits = Limits(settings.max_head_size, settings.max_headers, settings.max_body_size)
         super().__init__(
             listener,
-            stop_timeout=settings.stop_timeout,
+            settings=settings,
+            patience=HTTP,
+            protocols=["http/1.1"],
             max_concurrency=settings.max_concurrency,
             application=app,
             handler_class=handler_class
@@ -45,19 +52,19 @@ class HttpServer(GracefulServer, WSGIServer):
             else surround(handler_class),
             log=LoggingLogAdapter(log, level=logging.DEBUG),
             error_log=ErrorLog(log, level=logging.ERROR),
-            environ={"wsgi.file_wrapper": FileWrapper},
+            environ={
+                "wsgi.file_wrapper": FileWrapper,
+                "wsgi.url_scheme": "https" if settings.tls_certificate else "http",
+            },
         )
 
-    def handle(self, sock: Any, address: Any) -> None:  # gevent calls it in a greenlet of its own
-        handler: Any = self.handler_class(sock, address, self)
-        connection = Connection(sock, address, lambda: describe(handler))
-        self.connections.add(connection)
-        try:
-            self.serve(handler, connection)
-        finally:
-            self.connections.discard(connection)
+    def serve(self, sock: Any, address: Any, connection: Connection) -> None:
+        """Switches: yes."""
+        handler = self.handler_class(sock, address, self)
+        connection.describe = lambda: describe(handler)
+        self.serve_with(handler, connection)
 
-    def serve(self, handler: Any, connection: Connection) -> None:
+    def serve_with(self, handler: Any, connection: Connection) -> None:
         """Serve *connection* with pywsgi's *handler*.  Switches: yes."""
         handler.connection = connection
         # A lambda, as the environ is another one for each request.

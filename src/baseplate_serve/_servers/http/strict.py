@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from greenlet import GreenletExit
 
+from baseplate_serve._servers.forked import leave_if_forked
 from baseplate_serve._servers.http.body import NO_BODY, Body, BodyRefused, ClientLeft
 from baseplate_serve._servers.http.handler import describe
 from baseplate_serve._servers.http.head import Head
 from baseplate_serve._servers.http.inbound import Inbound
 from baseplate_serve._servers.http.limits import LINGER_MAX, LINGER_S, Limits
-from baseplate_serve._servers.http.refusal import Refused, answer_to
+from baseplate_serve._servers.http.refusal import FAILED, Refused, answer_to
 from baseplate_serve._servers.http.responder import Responder, log
-from baseplate_serve._sockets.shut import shut
+from baseplate_serve._sockets.names import client_certificate
+from baseplate_serve._sockets.shut import say_goodbye, shut
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,11 +36,14 @@ class StrictHandler(Responder):
 
     def __init__(self, sock: Any, address: Any, server: Any) -> None:
         self.limits: Limits = getattr(server, "limits", Limits())
-        head = Head(_first_environ(server, address), self.limits)
+        head = Head(_first_environ(server, sock, address), self.limits)
+        forwarded = getattr(server, "forwarded", None)
+        self._forwarded = forwarded if forwarded is not None and forwarded.believes(address) else None
         super().__init__(sock, address, server, Inbound(sock), head)
 
     def handle(self) -> None:
         """Serve until either side closes.  Switches: yes."""
+        self._inbound.connection = self.connection
         try:
             while self.handle_one_request():
                 pass
@@ -46,6 +51,7 @@ class StrictHandler(Responder):
             if self.lingers and not self.unsendable:
                 self._linger()
         finally:
+            say_goodbye(self.socket)
             self.socket.close()
             # What an application keeps, its environ or a frame, keeps no connection.
             for name in ("socket", "rfile", "wsgi_input", "_inbound", "_kernels", "_head"):
@@ -55,12 +61,13 @@ class StrictHandler(Responder):
         """True if the connection may serve another.  Switches: yes."""
         head = self._head
         try:
-            data = self._inbound.head(self.connection.began, self.limits, head.look)
+            data = self._inbound.head(self.limits, head.look)
             if not data:
                 return False
             environ = self.environ = head.parse(data)
         except Refused as refused:
-            log.warning("%s sent what is no request, disconnected: %s", self.connection.peer, refused)
+            if not self.connection.timed_out:  # that was logged
+                log.warning("%s sent what is no request, disconnected: %s", self.connection.peer, refused)
             self.headers_sent = False  # that was the request before
             head.method = ""
             self._answer(refused)
@@ -68,6 +75,8 @@ class StrictHandler(Responder):
         except OSError as lost:
             log.debug("%s: %s", self.connection.peer, lost)
             return False
+        if self._forwarded is not None:
+            self._forwarded.apply(environ)
         self.requestline = head.line
         self.close_connection = not head.keeps_alive
         if head.length or head.chunked:
@@ -99,6 +108,7 @@ class StrictHandler(Responder):
         ):
             environ["wsgi.input"] = self._inbound
             environ["wsgi.input_terminated"] = False
+            self._inbound.upgraded = True
             self.upgrading = True
 
     def _send_interim(self, data: bytes) -> None:
@@ -135,7 +145,8 @@ class StrictHandler(Responder):
         except GreenletExit:
             self.handle_error(*sys.exc_info())
             raise  # killed: the connection ends with its greenlet
-        except BaseException:  # noqa: BLE001 (a gevent.Timeout is one, and gets its reply, too)
+        except BaseException as error:  # noqa: BLE001 (a gevent.Timeout is one, and gets its reply, too)
+            leave_if_forked(error)
             self.handle_error(*sys.exc_info())
         if log.isEnabledFor(logging.DEBUG):
             self._log_access()
@@ -151,7 +162,7 @@ class StrictHandler(Responder):
     ) -> None:
         """Log it and tell the client, as far as that is possible."""
         self._log_error(t, v, tb)  # type: ignore[arg-type] # there is one
-        self._answer(Refused("Internal Server Error", 500))
+        self._answer(FAILED)
 
     def _answer(self, refused: Refused) -> None:
         """The server's own response, if there is none yet; the connection closes."""
@@ -171,6 +182,7 @@ class StrictHandler(Responder):
         The kernel would answer what arrives after `close` with a reset, and a client that is hit by it loses
         what it has not read of our last response (RFC 9112 §9.6).  Switches: yes.
         """
+        say_goodbye(self.socket)
         shut(self.socket, socket.SHUT_WR)
         left = LINGER_MAX
         try:
@@ -181,13 +193,15 @@ class StrictHandler(Responder):
             log.debug("%s: %s", self.connection.peer, lost)
 
 
-def _first_environ(server: Any, address: Any) -> dict[str, Any]:
+def _first_environ(server: Any, sock: Any, address: Any) -> dict[str, Any]:
     """What every environ of a connection begins with: made once, copied for each request."""
     environ: dict[str, Any] = server.get_environ()
     environ["SCRIPT_NAME"] = ""
     if isinstance(address, tuple):
         environ["REMOTE_ADDR"] = str(address[0])
         environ["REMOTE_PORT"] = str(address[1])
+    if certificate := client_certificate(sock):
+        environ["SSL_CLIENT_CERT"] = certificate
     environ["wsgi.input"] = NO_BODY
     environ["wsgi.input_terminated"] = True  # it ends where the body does
     return environ

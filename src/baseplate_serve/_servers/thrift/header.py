@@ -22,6 +22,8 @@ KEY_VALUE = 1  # the one kind of info block there is
 ZLIB = 1  # the one transform there is
 _BYTE = [bytes((value,)) for value in range(0x80)]  # the varints of most numbers
 MAX_TRANSFORMS = 8  # each multiplies what a small frame may expand to; nobody sends two
+MAX_EXPANSION = 100  # times; real messages shrink to a tenth, and a bomb is a thousandth of what it becomes
+ALWAYS_EXPANDED = 1024 * 1024  # bytes; up to here a message may be as uniform as it likes
 
 
 class MalformedMessage(TProtocolException):  # type: ignore[misc] # thrift is untyped
@@ -103,8 +105,10 @@ def _string(frame: bytes, at: int, end: int) -> tuple[bytes, int]:
 def undo_transforms(payload: bytes, transforms: tuple[int, ...], *, limit: int) -> bytes:
     """*payload* as it was before *transforms*, the last undone first.
 
-    Raises `MalformedMessage`, also when it would be longer than *limit* bytes.
+    Raises `MalformedMessage`, also when it would be longer than *limit* bytes, or than 1 MiB and a hundred
+    times what it is.
     """
+    limit = min(limit, max(ALWAYS_EXPANDED, MAX_EXPANSION * len(payload)))
     for transform in reversed(transforms):
         if transform != ZLIB:
             raise MalformedMessage(

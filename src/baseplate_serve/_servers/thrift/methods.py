@@ -12,8 +12,10 @@ import inspect
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from baseplate_serve._servers.forked import leave_if_forked
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
 
 def bridge(processor: Any) -> bool:
@@ -81,6 +83,15 @@ def waits(function: Callable[..., Any]) -> Callable[..., Any]:
         result = function(*args, **kwargs)
         if type(result) is not CoroutineType and not inspect.isawaitable(result):
             return result
-        return wait(result)
+        return wait(_contained(result))
 
     return call
+
+
+async def _contained(awaitable: Awaitable[Any]) -> Any:
+    """What *awaitable* gives.  What would end a loop, and the process with it, is its failure alone."""
+    try:
+        return await awaitable
+    except (SystemExit, KeyboardInterrupt) as error:
+        leave_if_forked(error)
+        raise RuntimeError(f"the handler would end the process: {error!r}") from error

@@ -11,20 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from thrift.protocol.THeaderProtocol import PROTOCOLS_BY_ID, THeaderProtocol
 from thrift.protocol.TProtocol import TProtocolException
-from thrift.Thrift import TMessageType
-from thrift.transport.TTransport import TTransportException
+from thrift.Thrift import TMessageType, TType
 
+from baseplate_serve._servers.thrift.decode import ERRORS, Decode, Nothing
 from baseplate_serve._servers.thrift.dialect import Dialect
 from baseplate_serve._servers.thrift.header import MalformedMessage
 from baseplate_serve._servers.thrift.wire import ConnectionLost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from baseplate_serve._servers.thrift.transport import MessageTransport
-
-# What the C codec and the Python protocols raise on bytes that are no message.
-_DECODING_ERRORS = (OverflowError, TypeError, ValueError, EOFError, MemoryError)
 
 
 class Protocol(THeaderProtocol):  # type: ignore[misc] # thrift is untyped
@@ -35,6 +30,7 @@ class Protocol(THeaderProtocol):  # type: ignore[misc] # thrift is untyped
         self.read_whole = False  # the call's message has been read to its end
         self.failed = False  # the reply is an exception that no one declared
         self._by_id: dict[int, Any] = {}
+        self._decodes: dict[int, Decode] = {}
         self._current_id: int | None = None  # what `_protocol` is
         super().__init__(transport, tuple(dialect.value for dialect in Dialect))
 
@@ -53,10 +49,11 @@ class Protocol(THeaderProtocol):  # type: ignore[misc] # thrift is untyped
             if protocol_id not in PROTOCOLS_BY_ID:
                 raise MalformedMessage(f"unknown protocol {protocol_id}", TProtocolException.NOT_IMPLEMENTED)
             protocol = self._by_id[protocol_id] = PROTOCOLS_BY_ID[protocol_id](self.trans)
+            self._decodes[protocol_id] = Decode(protocol)
         self._current_id = protocol_id
         self._protocol = protocol
         self._fast_encode = protocol._fast_encode  # noqa: SLF001 (generated code's own entry point)
-        self._fast_decode = protocol._fast_decode and _CheckedDecode(protocol._fast_decode)  # noqa: SLF001
+        self._fast_decode = self._decodes[protocol_id]
 
     def readMessageBegin(self) -> tuple[str, int, int]:  # noqa: N802 (Thrift's name)
         self.call = None
@@ -70,9 +67,16 @@ class Protocol(THeaderProtocol):  # type: ignore[misc] # thrift is untyped
             self.call = self._protocol.readMessageBegin()
         except (ConnectionLost, MalformedMessage):
             raise
-        except (*_DECODING_ERRORS, TProtocolException, TTransportException) as error:
+        except ERRORS as error:
             raise MalformedMessage(f"no message begins: {error}") from error
         return self.call
+
+    def skip(self, ttype: int) -> None:
+        """Read what nobody wants: the arguments of a method that there is not."""
+        if ttype == TType.STRUCT:
+            self._fast_decode(Nothing(), self, [Nothing, Nothing.thrift_spec])
+        else:
+            self._protocol.skip(ttype)
 
     def start_over(self) -> None:
         """Forget a message that was read or written in part: the compact protocol remembers where it was."""
@@ -89,21 +93,3 @@ class Protocol(THeaderProtocol):  # type: ignore[misc] # thrift is untyped
     def readMessageEnd(self) -> None:  # noqa: N802 (Thrift's name)
         self._protocol.readMessageEnd()
         self.read_whole = True
-
-
-class _CheckedDecode:
-    """The codec's *decode*, whose complaints are told from an application's errors.
-
-    An object, not a function: protocol decorators put it into a class, where a function would bind.
-    """
-
-    __slots__ = ("_decode",)
-
-    def __init__(self, decode: Callable[..., None]) -> None:
-        self._decode = decode
-
-    def __call__(self, value: Any, protocol: Any, spec: Any) -> None:
-        try:
-            self._decode(value, protocol, spec)
-        except _DECODING_ERRORS as error:
-            raise MalformedMessage(f"{type(value).__name__}: {error}") from error

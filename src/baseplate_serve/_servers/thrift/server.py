@@ -6,21 +6,24 @@ import logging
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+from greenlet import GreenletExit
 from thrift.protocol.TProtocol import TProtocolException
 from thrift.Thrift import TApplicationException, TMessageType
 
-from baseplate_serve._lifecycle.connections import Connection
 from baseplate_serve._logs.trace import current_request_headers, from_theader
+from baseplate_serve._servers.forked import leave_if_forked
 from baseplate_serve._servers.graceful import GracefulServer
 from baseplate_serve._servers.thrift.header import MalformedMessage
 from baseplate_serve._servers.thrift.protocol import Protocol
 from baseplate_serve._servers.thrift.transport import MessageTransport
 from baseplate_serve._servers.thrift.wire import ConnectionLost
+from baseplate_serve._settings.patience import THRIFT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from baseplate_serve._lifecycle.connections import Connection
     from baseplate_serve._settings.options import ServerSettings
 
 log = logging.getLogger("baseplate_serve.thrift")
@@ -45,19 +48,16 @@ class ThriftServer(GracefulServer):
         self._around_connection = around_connection or (lambda _server, _address: nullcontext())
         self._max_message_size = settings.max_frame_size
         super().__init__(
-            listener, stop_timeout=settings.stop_timeout, max_concurrency=settings.max_concurrency
+            listener, settings=settings, patience=THRIFT, max_concurrency=settings.max_concurrency
         )
 
-    def handle(self, sock: Any, address: Any) -> None:  # gevent calls it in a greenlet of its own
-        connection = Connection(sock, address, lambda: _name_of(protocol))
-        tally = self.connections.tally
-        transport = MessageTransport(
-            sock, max_message_size=self._max_message_size, on_first_bytes=connection.began, tally=tally
-        )
+    def serve(self, sock: Any, address: Any, connection: Connection) -> None:
+        """Switches: yes."""
+        transport = MessageTransport(sock, connection, max_message_size=self._max_message_size)
         protocol = Protocol(transport)
+        connection.describe = lambda: _name_of(protocol)
         # A lambda, as the headers are others for each call.
         current_request_headers.set(lambda name: from_theader(transport.get_headers())(name))  # noqa: PLW0108
-        self.connections.add(connection)
         try:
             with self._around_connection(self, address):
                 while transport.receive(leaving=connection.leaving):
@@ -65,14 +65,13 @@ class ThriftServer(GracefulServer):
                         break
                     connection.ended()
                     if protocol.failed:
-                        tally.errors += 1
+                        connection.tally.errors += 1
         except ConnectionLost as error:
             log.debug("%s: %s", connection.peer, error)
         except MalformedMessage as error:
             log.warning("%s sent what is no Thrift message, disconnected: %s", connection.peer, error)
             connection.refused("malformed")
         finally:
-            self.connections.discard(connection)
             transport.close()
 
     def _process(self, protocol: Protocol, transport: MessageTransport) -> bool:
@@ -88,7 +87,10 @@ class ThriftServer(GracefulServer):
         except TProtocolException as error:  # a processor's word: a service that is not there, say
             log.warning("%s was refused: %s", _name_of(protocol), error)
             self._answer(protocol, transport, TApplicationException.PROTOCOL_ERROR, str(error))
-        except (Exception, SystemExit):  # gevent would end the process for a handler's sys.exit()
+        except GreenletExit:
+            raise  # killed: the connection ends with its greenlet
+        except BaseException as error:
+            leave_if_forked(error)
             # Generated processors answer a handler's errors themselves; what comes out here is one
             # they let pass (a TTransportException of the handler's own clients), a result that cannot
             # be encoded, or a processor that is written by hand.  It is this request's failure alone.

@@ -31,9 +31,7 @@ from baseplate_serve._servers.thrift.header import (
 from baseplate_serve._servers.thrift.wire import ConnectionLost, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from baseplate_serve._lifecycle.tally import Tally
+    from baseplate_serve._lifecycle.connections import Connection
 
 LENGTH = struct.Struct("!I")
 BEGIN = struct.Struct("!HHi")  # of a binary message: version, type, length of the name
@@ -50,22 +48,17 @@ _PROTOCOL_ID = {
 
 
 class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is untyped
-    """The server's end of one connection.
+    """The server's end of one *connection*, which is told when a message begins to arrive."""
 
-    *on_first_bytes* is called when a message begins to arrive; *tally* counts bytes.
-    """
-
-    def __init__(
-        self, sock: Any, *, max_message_size: int, on_first_bytes: Callable[[], None], tally: Tally
-    ) -> None:
+    def __init__(self, sock: Any, connection: Connection, *, max_message_size: int) -> None:
         super().__init__(None, tuple(dialect.value for dialect in Dialect))
         self.dialect = Dialect.HEADER  # of the last message; a reply goes out the same way
         self.length_limit = max_message_size  # no string or container of this message can be longer
         self._frame = b""  # what the message stands in, from `_at` on
         self._at = 0
-        self._wire = Wire(sock, tally)
+        self._wire = Wire(sock, connection)
         self._max_message_size = max_message_size
-        self._on_first_bytes = on_first_bytes
+        self._on_first_bytes = connection.began
         self._message = BytesIO()  # the message being read
         self._unread = b""  # arrived behind it
         self._budget = 0  # bytes an unframed message may still take
@@ -184,6 +177,11 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
     @property
     def protocol_id(self) -> int:
         return self._protocol_id  # type: ignore[no-any-return]
+
+    @property
+    def whole_message(self) -> bytes | None:
+        """The message with what surrounds it; None where it may not be there whole, as it is unframed."""
+        return self._frame if self.dialect.framed else None
 
     def readFrame(self, req_sz: int) -> None:  # noqa: N802, ARG002 (Thrift's name and signature)
         """Called where a message begins: `receive` has taken it in, unless a processor reads several."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from gevent.socket import socket, wait
 from thrift.transport.TTransport import TTransportException
 
+from baseplate_serve._lifecycle.connections import send_rest
+from baseplate_serve._sockets.shut import say_goodbye
+
 if TYPE_CHECKING:
-    from baseplate_serve._lifecycle.tally import Tally
+    from baseplate_serve._lifecycle.connections import Connection
 
 PIECE = 1024 * 1024  # memory for a long frame grows as its bytes arrive, never before
 
@@ -18,11 +22,12 @@ class ConnectionLost(TTransportException):  # type: ignore[misc] # thrift is unt
 
 
 class Wire:
-    """The two directions of *sock*; *tally* counts bytes."""
+    """The two directions of *connection*, whose tally counts bytes."""
 
-    def __init__(self, sock: Any, tally: Tally) -> None:
+    def __init__(self, sock: Any, connection: Connection) -> None:
         self._sock = sock
-        self._tally = tally
+        self._connection = connection
+        self._tally = connection.tally
         # The kernel's socket below, if it is one of gevent's, whose recv() tries first: an exception, 2 µs in
         # all, where a client sends one call after the other.  Its sendall() asks for the size of the buffer
         # each time, 1 µs.
@@ -56,7 +61,11 @@ class Wire:
 
     def recv_more(self, size: int) -> bytes:
         """Likewise; the end is an error.  Switches: perhaps."""
-        data = self.recv(size)
+        self._connection.body_since = monotonic()
+        try:
+            data = self.recv(size)
+        finally:
+            self._connection.body_since = None
         if not data:
             raise ConnectionLost(
                 TTransportException.END_OF_FILE, "the client left in the middle of a message"
@@ -81,7 +90,7 @@ class Wire:
                 except BlockingIOError:
                     sent = 0
             if sent < len(data):
-                self._sock.sendall(memoryview(data)[sent:])
+                send_rest(self._sock, memoryview(data)[sent:], self._connection)
         except OSError as error:
             raise ConnectionLost(TTransportException.UNKNOWN, str(error)) from error
 
@@ -92,5 +101,6 @@ class Wire:
     def close(self) -> None:
         """A second time, too."""
         if self._sock is not None:
+            say_goodbye(self._sock)
             self._sock.close()
             self._sock = self._raw = None

@@ -1,0 +1,141 @@
+"""A handler that does what none should costs its own request: WSGI, ASGI, Thrift and async Thrift."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import subprocess
+import threading
+
+import gevent
+import pytest
+from thrift.Thrift import TApplicationException
+from thrift.transport.TSocket import TSocket
+from thrift.transport.TTransport import TTransportException
+
+from deadline import DEADLINE_S, wait_for
+from misdeeds import MISDEEDS
+from processes import serve, write_service
+from testing_idl import Testing
+from thrift_harness import DIALECTS
+
+pytestmark = pytest.mark.process
+
+KINDS = ["wsgi", "asgi", "thrift", "async_thrift"]
+FOR_EVER = {"spin", "sleep", "hang_in_native_threads"}
+HARMLESS = {"fork", "fork_and_return", "block"}  # the caller gets its reply
+KILLED = {"raise_greenlet_exit", "kill_itself"}  # a Thrift connection ends with its greenlet
+
+
+def start(folder, kind, server="", app=""):
+    factory = "baseplate_serve.thrift" if "thrift" in kind else "baseplate_serve.wsgi"
+    write_service(
+        folder,
+        server=f"factory = {factory}\n{server}",
+        app=f"factory = misdeeds:make_{kind}\n{app}",
+        code="",
+    )
+    return serve(folder)
+
+
+def ask(kind, address, what):
+    """What a client that asks for *what* gets: the text, 'refused' or 'disconnected'."""
+    if "thrift" in kind:
+        transport = TSocket(*address)
+        transport.setTimeout(DEADLINE_S * 1000)
+        transport.open()
+        try:
+            return Testing.Client(DIALECTS["header"](transport)).echo(what)
+        except TApplicationException as error:
+            return "refused" if error.type == TApplicationException.INTERNAL_ERROR else repr(error)
+        except TTransportException:
+            return "disconnected"
+        finally:
+            transport.close()
+    connection = http.client.HTTPConnection(*address, timeout=DEADLINE_S)
+    try:
+        connection.request("GET", f"/{what}")
+        response = connection.getresponse()
+        body = response.read().decode()
+    except http.client.RemoteDisconnected:
+        return "disconnected"
+    finally:
+        connection.close()
+    return body if response.status == 200 else "refused"
+
+
+def children_of(pid):
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+    return found.stdout.split()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_misdeed_costs_its_request_alone(tmp_path, kind):
+    """One client gets an error, everybody else is served; the log tells, and nothing is printed past it."""
+    with start(tmp_path, kind, app="memory = 600_000_000") as server:
+        address = server.wait_until_ready()
+        for name in (name for name in MISDEEDS if name not in FOR_EVER):
+            reported = len([record for record in server.records if record["level"] == "ERROR"])
+            answered = ask(kind, address, name)
+            assert ask(kind, address, "alive") == "fine", name
+            if name in HARMLESS:
+                assert answered == "fine", name
+                continue
+            assert answered == "refused" or ("thrift" in kind and name in KILLED), (name, answered)
+            if name not in KILLED:
+                wait_for(
+                    lambda before=reported: (
+                        len([record for record in server.records if record["level"] == "ERROR"]) == before + 1
+                    ),
+                    f"{name} is logged once",
+                )
+        wait_for(lambda: not children_of(server.process.pid), "the forked children are gone")
+        assert server.stop() == 0
+        assert [line for line in server.output.splitlines() if not line.startswith("{")] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_loop_that_never_ends_is_interrupted_by_the_third_signal(tmp_path, kind):
+    """Nothing runs beside it, no stop_timeout either: without this, only SIGKILL would help."""
+    with start(tmp_path, kind, "stop_timeout = 1 second") as server:
+        address = server.wait_until_ready()
+        asking = threading.Thread(target=ask, args=(kind, address, "spin"), daemon=True)
+        asking.start()
+        enough = _cpu_seconds(server.process.pid) + 0.3
+        wait_for(lambda: _cpu_seconds(server.process.pid) > enough, "it loops")
+        server.signal(signal.SIGTERM)
+
+        def interrupted():
+            server.signal(signal.SIGTERM)
+            gevent.sleep(0.05)  # somebody who presses Ctrl-C again and again
+            return [message for message in server.messages if message.startswith("SIGTERM interrupted")]
+
+        [stack] = wait_for(interrupted, "the loop is interrupted")
+        assert "in spin" in stack
+        assert server.wait() == 0
+        asking.join(DEADLINE_S)
+
+
+def _cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_that_no_server_resolves_keep_nobody_else_waiting(tmp_path, kind):
+    """gevent resolves in ten native threads, which nothing can interrupt; no other request needs them."""
+    with start(tmp_path, kind, "stop_timeout = 100 milliseconds") as server:
+        address = server.wait_until_ready()
+        waiting = [
+            threading.Thread(target=ask, args=(kind, address, "hang_in_native_threads"), daemon=True)
+            for _ in range(12)
+        ]
+        for thread in waiting:
+            thread.start()
+        wait_for(lambda: len([m for m in server.messages if m == "resolving"]) == 12, "all of them resolve")
+        assert ask(kind, address, "alive") == "fine"
+        server.signal(signal.SIGTERM)
+        assert server.wait(9) == 0  # what cannot be interrupted is left behind after 5 seconds, and some
+        for thread in waiting:
+            thread.join(DEADLINE_S)
