@@ -21,6 +21,7 @@ from idle_clients import HTTP
 from thrift_calls import CALLS, FRAMINGS
 
 FEW, MANY = 500, 10_500  # so far apart that what differs in starting is 1 % of it
+SAME_EACH_TIME = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 START_S = 120.0  # a server under valgrind takes its time
 
 
@@ -49,7 +50,7 @@ def count(configuration: str, exchange: tuple[bytes, bytes], requests: int, out:
         process = subprocess.Popen(
             [*command, PYTHON, "-m", "baseplate_serve", "--bind", str(path), configuration],
             cwd=HERE,
-            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path), "PYTHONHASHSEED": "0"},
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path), **SAME_EACH_TIME},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
