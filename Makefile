@@ -14,10 +14,11 @@
 
 PYTHON  ?= python3
 EXAMPLE ?= wsgi_notes
-VENV    ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || echo 3.11)
 # Now, for the whole run: where there is no Python yet (3.11 is what Debian 12 installs), one comes under way.
-VENV    := $(VENV)
+MINOR   := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || echo 3.11)
+VENV    ?= .venv-$(MINOR)
 BIN     := $(VENV)/bin
+BASEPLATE_VENV := .venv-baseplate-$(MINOR)
 
 .PHONY: help serve test conformance fuzz soak test-languages system-languages check docs bench bench-loop clean system-serve system-test
 
@@ -56,8 +57,8 @@ check: system-serve $(VENV)/installed-test
 docs: system-serve $(VENV)/installed
 	$(BIN)/python docs/generate.py
 
-bench: system-test $(VENV)/installed-bench
-	$(BIN)/python bench/run.py $(ARGS)
+bench: system-test $(VENV)/installed-bench $(BASEPLATE_VENV)/installed
+	PYTHONPATH=tests/gen $(BIN)/python bench/run.py $(ARGS)
 
 bench-loop: system-serve $(VENV)/installed-bench
 	$(BIN)/python bench/loop.py $(ARGS)
@@ -79,6 +80,12 @@ $(VENV)/installed-test: $(VENV)/installed
 
 $(VENV)/installed-bench: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --group bench
+	touch $@
+
+$(BASEPLATE_VENV)/installed: pyproject.toml | system-serve
+	$(PYTHON) -m venv --clear $(BASEPLATE_VENV)
+	$(BASEPLATE_VENV)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BASEPLATE_VENV)/bin/python -m pip install --quiet --group bench-baseplate
 	touch $@
 
 # System packages, looked for by what they give; only what is missing is installed.

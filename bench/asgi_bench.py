@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from contestant import PYTHON, Contestant
-from http_bench import wrk
+from typing import TYPE_CHECKING
 
-TITLE = "ASGI, hello world, 32 keep-alive connections (wrk)"
+from compare import Plan, Table, compare
+from contestant import PYTHON, Contestant
+from wrk import CONNECTIONS, wrk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TITLE = f"ASGI, hello world, keep-alive, {CONNECTIONS} connections"
 UVICORN = "--no-access-log --log-level warning --loop asyncio --host 127.0.0.1 --port {port} asgi_hello:app"
+
+
+def tables(plan: Plan) -> Iterator[Table]:
+    """One."""
+    if plan.wants(TITLE):
+        yield compare(TITLE, contestants(), plan)
 
 
 def contestants() -> list[Contestant]:
@@ -15,21 +27,21 @@ def contestants() -> list[Contestant]:
         Contestant(
             "uvicorn --http httptools --loop asyncio",
             [PYTHON, "-m", "uvicorn", "--http", "httptools", *UVICORN.split()],
-            wrk,
+            wrk(),
         ),
         Contestant(
             "baseplate-serve (wsgi, an ASGI application)",
             [PYTHON, "-m", "baseplate_serve", "--bind", "127.0.0.1:{port}", "asgi.ini"],
-            wrk,
+            wrk(),
         ),
         Contestant(
             "uvicorn --http h11 --loop asyncio",
             [PYTHON, "-m", "uvicorn", "--http", "h11", *UVICORN.split()],
-            wrk,
+            wrk(),
         ),
         Contestant(
             "gunicorn -k asgi",
             [PYTHON, "-m", "gunicorn", "-k", "asgi", "-b", "127.0.0.1:{port}", "asgi_hello:app"],
-            wrk,
+            wrk(),
         ),
     ]

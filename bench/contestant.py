@@ -10,19 +10,61 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-
-# Gets a port and seconds; how many requests were answered and in what time.
-Load = Callable[[int, float], tuple[int, float]]
 
 HERE = Path(__file__).parent
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+START_S = 30.0  # more than any server needs to listen
+PYTHON = sys.executable
+# The `bin` of an environment with the real baseplate package, which `make bench` makes.
+BASEPLATE = HERE.parent / ".venv-baseplate-{}.{}".format(*sys.version_info) / "bin"
 
 
 class LoadFailed(Exception):
-    """The server did not answer every request, or wrongly."""
+    """The server did not start, or did not answer every request, or wrongly."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a load asked of a server."""
+
+    requests: int
+    elapsed_s: float
+    cpu_s: float  # of all processes of the server
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return self.requests / self.elapsed_s
+
+    @property
+    def cost_us(self) -> float:
+        """Microseconds of the server's CPU time a request."""
+        return self.cpu_s / self.requests * 1e6
+
+
+class Window:
+    """What is measured of a load: a `with` block around its requests, without opening connections."""
+
+    def __init__(self, cpu_s: Callable[[], float]) -> None:
+        self._cpu_s = cpu_s
+        self.elapsed_s = self.cpu_s = 0.0
+
+    def __enter__(self) -> None:
+        self.cpu_s = -self._cpu_s()
+        self.elapsed_s = -time.perf_counter()
+
+    def __exit__(self, *_exc_info: object) -> None:
+        self.elapsed_s += time.perf_counter()
+        self.cpu_s += self._cpu_s()
+
+
+# Gets a port, seconds, and what to enter meanwhile; how many requests were answered.
+Load = Callable[[int, float, Window], int]
 
 
 class Contestant:
@@ -31,19 +73,22 @@ class Contestant:
     CPU time and memory are those of all its processes.
     """
 
-    def __init__(self, name: str, command: list[str], load: Load) -> None:
+    def __init__(self, name: str, command: list[str], load: Load | None = None) -> None:
         self.name = name
-        self._command = command
+        self.command = command
         self._load = load
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
+        self.begin = 0.0  # when it was started, by the performance counter
 
     def __enter__(self) -> Self:
+        """Start it, wait until it listens, and warm it up.  Raises: LoadFailed."""
         with socket.create_server(("127.0.0.1", 0)) as found:
             self.port = found.getsockname()[1]
         core = min(os.sched_getaffinity(os.getppid()))
-        command = [word.format(port=self.port) for word in self._command]
+        command = [word.format(port=self.port) for word in self.command]
         with tempfile.TemporaryFile() as output:
+            self.begin = time.perf_counter()
             self._process = subprocess.Popen(
                 ["taskset", "-c", str(core), *command],
                 cwd=HERE,
@@ -52,43 +97,53 @@ class Contestant:
                 stderr=output,
                 start_new_session=True,
             )
-            deadline = time.monotonic() + 20
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", self.port), 1).close()
-                except OSError:
-                    if self._process.poll() is not None or time.monotonic() > deadline:
-                        output.seek(0)
-                        raise SystemExit(f"{self.name} did not start:\n{output.read().decode()}") from None
-                    time.sleep(0.02)
-                else:
-                    break
+            while not self._listens():
+                if self._process.poll() is not None or time.perf_counter() > self.begin + START_S:
+                    output.seek(0)
+                    print(output.read().decode(errors="replace"), file=sys.stderr)
+                    self.__exit__()
+                    raise LoadFailed("did not start")
+                time.sleep(0.005)
         try:
-            self._load(self.port, 0.5)  # warm
+            if self._load is not None:
+                self.load(0.5)
         except BaseException:
             self.__exit__()
             raise
-        self._cpu_before_s = self._cpu_s()
         return self
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True
 
     def __exit__(self, *_exc_info: object) -> None:
         assert self._process is not None  # noqa: S101 (entered)
-        os.killpg(self._process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it had ended by itself
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
-    def load(self, seconds: float) -> tuple[int, float]:
-        """Drive it; requests answered, and in what time."""
-        return self._load(self.port, seconds)
-
-    def cpu_s(self) -> float:
-        """CPU time of the process since it was warm."""
-        return self._cpu_s() - self._cpu_before_s
+    def load(self, seconds: float, load: Load | None = None) -> Measured:
+        """Drive it, with its own load or another.  Raises: LoadFailed."""
+        window = Window(self.cpu_s)
+        load = load or self._load
+        assert load is not None  # noqa: S101 (one of them is given)
+        try:
+            requests = load(self.port, seconds, window)
+        except OSError as error:
+            raise LoadFailed(str(error)) from error
+        if not requests:
+            raise LoadFailed("no reply")
+        return Measured(requests, window.elapsed_s, window.cpu_s)
 
     def rss_kb(self) -> float:
         """Resident memory, in kilobytes."""
         return sum(int(fields[21]) for fields in self._stats()) * PAGE / 1000
 
-    def _cpu_s(self) -> float:
+    def cpu_s(self) -> float:
+        """CPU time since its start."""
         return sum(int(fields[11]) + int(fields[12]) for fields in self._stats()) / TICKS
 
     def _stats(self) -> list[list[str]]:
@@ -103,6 +158,3 @@ class Contestant:
             if int(fields[3]) == self._process.pid:  # the session
                 found.append(fields)
         return found
-
-
-PYTHON = sys.executable

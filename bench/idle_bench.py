@@ -1,59 +1,55 @@
-"""Memory: what an idle keep-alive connection costs a server, after a request."""
+"""Memory: what an idle connection costs a server, after a request."""
 
 from __future__ import annotations
 
-import resource
-import socket
 import statistics
 from typing import TYPE_CHECKING
 
-from http_bench import SERVERS, contestant
+import http_bench
+import thrift_bench
+from compare import Plan, Table
+from contestant import LoadFailed
+from idle_clients import HTTP, THRIFT, idle
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from contestant import Contestant
 
 CONNECTIONS = 1000
-REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 # Those close what is idle or accept fewer, on purpose.
-LEFT_OUT = ("limit", "gunicorn -k gthread", "waitress", "hypercorn")
+LEFT_OUT = (http_bench.LIMIT, "gunicorn -k gthread", "waitress", "hypercorn")
 
 
-def show(rounds: int) -> None:
-    """Print a table: kilobytes of resident memory for each of 1,000 idle connections over none."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    print(f"\nHTTP, memory of {CONNECTIONS} idle keep-alive connections\n")
-    print(f"{'':46} {'kB each':>8} {'ratio':>6}")
+def tables(plan: Plan) -> Iterator[Table]:
+    """One for HTTP, one for Thrift."""
+    http = [http_bench.contestant(name, None) for name in http_bench.SERVERS if not name.startswith(LEFT_OUT)]
+    thrift = [
+        thrift_bench.contestant(name, None, "a void call", "header")
+        for name, (framings, _) in thrift_bench.SERVERS.items()
+        if "header" in framings
+    ]
+    for kind, contestants, exchange in (("HTTP", http, HTTP), ("Thrift", thrift, THRIFT)):
+        title = f"{kind}, memory of {CONNECTIONS:,} idle connections"
+        if plan.wants(title):
+            yield Table(title, ("", "kB each", "ratio"), rows(contestants, exchange, plan.rounds))
+
+
+def rows(contestants: list[Contestant], exchange: tuple[bytes, bytes], rounds: int) -> list[tuple[str, ...]]:
+    """Kilobytes of resident memory that each connection adds, and the ratio to the first contestant's."""
+    found: list[tuple[str, ...]] = []
     base = None
-    for name in SERVERS:
-        if name.startswith(LEFT_OUT):
+    for contestant in contestants:
+        try:
+            each = statistics.median(_cost_kb(contestant, exchange) for _ in range(rounds))
+        except LoadFailed as reason:
+            found.append((contestant.name, str(reason), ""))
             continue
-        each = statistics.median(measure(contestant(name, lambda _port, _s: (1, 1.0))) for _ in range(rounds))
         base = base or each
-        print(f"{name:46} {each:8.1f} {each / base:6.2f}")
+        found.append((contestant.name, f"{each:.1f}", f"{each / base:.2f}"))
+    return found
 
 
-def measure(server: Contestant) -> float:
-    """Kilobytes for each connection.  Raises: OSError if the server closes one."""
-    with server:
-        for sock in [answered(server.port) for _ in range(20)]:
-            sock.close()  # what the first requests load is not what a connection costs
-        before = server.rss_kb()
-        idle = [answered(server.port) for _ in range(CONNECTIONS)]
-        after = server.rss_kb()
-        for sock in idle:
-            sock.close()
-    return (after - before) / CONNECTIONS
-
-
-def answered(port: int) -> socket.socket:
-    """A connection that has had a reply."""
-    sock = socket.create_connection(("127.0.0.1", port), 10)
-    sock.sendall(REQUEST)
-    received = b""
-    while not received.endswith(b"hello"):
-        piece = sock.recv(4096)
-        if not piece:
-            raise OSError("the server closed a keep-alive connection")
-        received += piece
-    return sock
+def _cost_kb(contestant: Contestant, exchange: tuple[bytes, bytes]) -> float:
+    with contestant as server, idle(server, CONNECTIONS, exchange) as each:
+        return each

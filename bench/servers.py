@@ -1,4 +1,4 @@
-"""The peers' servers, and the applications that all of them serve."""
+"""HTTP servers that gevent has or that are made of it, and the factory of their application."""
 
 from __future__ import annotations
 
@@ -19,28 +19,6 @@ import http_apps  # noqa: E402
 def make_app(_config: dict[str, str]) -> Any:
     """The WSGI application."""
     return http_apps.wsgi
-
-
-def make_processor(_config: dict[str, str]) -> Any:
-    """A processor whose methods do nothing."""
-    from testing_idl import Testing  # noqa: PLC0415 (generated; HTTP servers have no use for it)
-
-    class Handler:
-        def ping(self) -> None:
-            pass
-
-    return Testing.Processor(Handler())
-
-
-def make_async_processor(_config: dict[str, str]) -> Any:
-    """Likewise, as a coroutine function that doesn't suspend."""
-    from testing_idl import Testing  # noqa: PLC0415 (likewise)
-
-    class Handler:
-        async def ping(self) -> None:
-            pass
-
-    return Testing.Processor(Handler())
 
 
 def listen(port: int, *, nodelay: bool) -> socket.socket:
@@ -66,34 +44,9 @@ def serve_constant(port: int) -> None:
     StreamServer(listen(port, nodelay=True), handle).serve_forever()
 
 
-def serve_thrift(port: int) -> None:
-    """Apache Thrift's header protocol over a buffered socket, a greenlet a connection."""
-    from thrift.protocol.THeaderProtocol import THeaderProtocol  # noqa: PLC0415
-    from thrift.transport.THeaderTransport import THeaderClientType  # noqa: PLC0415
-    from thrift.transport.TSocket import TSocket  # noqa: PLC0415
-    from thrift.transport.TTransport import TBufferedTransport, TTransportException  # noqa: PLC0415
-
-    processor = make_processor({})
-    allowed = (THeaderClientType.HEADERS, THeaderClientType.FRAMED_BINARY, THeaderClientType.UNFRAMED_BINARY)
-
-    def handle(sock: Any, _address: Any) -> None:
-        client = TSocket()
-        client.setHandle(sock)
-        protocol = THeaderProtocol(TBufferedTransport(client), allowed)
-        try:
-            while True:
-                processor.process(protocol, protocol)
-        except TTransportException:
-            client.close()
-
-    StreamServer(listen(port, nodelay=False), handle).serve_forever()
-
-
 if __name__ == "__main__":
     kind, port = sys.argv[1], int(sys.argv[2])
-    if kind == "thrift-apache":
-        serve_thrift(port)
-    elif kind == "constant":
+    if kind == "constant":
         serve_constant(port)
     else:
         WSGIServer(listen(port, nodelay=kind == "pywsgi-nodelay"), make_app({}), log=None).serve_forever()

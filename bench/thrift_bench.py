@@ -1,66 +1,74 @@
-"""Thrift: a void call over 16 connections, header protocol; frames encoded beforehand."""
+"""Thrift: every server that people put in our place, with the same bare processor."""
 
 from __future__ import annotations
 
-import os
-import select
-import socket
-import struct
-import time
+from typing import TYPE_CHECKING
 
-from contestant import PYTHON, Contestant
+from compare import Plan, Table, compare
+from contestant import BASEPLATE, PYTHON, Contestant
+from thrift_calls import CALLS, FRAMINGS
+from thrift_load import calls
 
-TITLE = "Thrift, void call, 16 connections, header protocol"
-CONNECTIONS = 16
-MESSAGE = bytes.fromhex("80010001 00000004 70696e67 00000001 00")
-HEADER = struct.pack("!HHiHBBBB", 0x0FFF, 0, 1, 1, 0, 0, 0, 0)
-FRAME = struct.pack("!I", len(HEADER) + len(MESSAGE)) + HEADER + MESSAGE
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contestant import Load
+
+OURS = "baseplate-serve (thrift)"
+THEIRS = "Baseplate 2.7.1"
+LIMIT = "limit: a gevent socket, constant reply"
+PEERS = [PYTHON, "thrift_peers.py"]
+SERVE = [PYTHON, "-m", "baseplate_serve", "--bind", "127.0.0.1:{port}"]
+EVERY = ("header", "framed", "unframed")
+# Name, which framings it speaks, and command.  The first is what others are compared with.
+SERVERS: dict[str, tuple[tuple[str, ...], list[str]]] = {
+    THEIRS: (
+        EVERY,
+        [str(BASEPLATE / "baseplate-serve"), "--bind", "127.0.0.1:{port}", "thrift_baseplate.ini"],
+    ),
+    OURS: (EVERY, [*SERVE, "thrift.ini"]),
+    "... with coroutine functions": (EVERY, [*SERVE, "thrift_async.ini"]),
+    "Apache TThreadedServer": (EVERY, [*PEERS, "apache-threaded", "{framing}", "{port}"]),
+    "Apache TNonblockingServer": (("framed",), [*PEERS, "apache-nonblocking", "{framing}", "{port}"]),
+    "thriftpy2 TThreadedServer, Cython": (
+        ("framed", "unframed"),
+        [*PEERS, "thriftpy2", "{framing}", "{port}"],
+    ),
+    LIMIT: (EVERY, [*PEERS, "constant", "{framing}", "{port}", "{call}"]),
+}
+# Call, framing, connections.
+CASES = (
+    ("a void call", "header", 16),
+    ("a void call", "framed", 16),
+    ("a void call", "unframed", 16),
+    ("a small struct", "header", 16),
+    ("20 items", "header", 16),
+    ("20 items", "framed", 16),
+    ("a void call", "header", 1),
+    ("a void call", "header", 256),
+    ("a void call", "header", 5000),
+)
 
 
-def ping(port: int, seconds: float) -> tuple[int, float]:
-    """Call for *seconds*; the replies and the time they took.
-
-    Calls of the kernel and little else: a load that costs more than the server measures itself.
-    """
-    socks = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS)]
-    expected = b""
-    with select.epoll() as poller:
-        for sock in socks:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.sendall(FRAME)
-            expected = expected or sock.recv(4096)
-            poller.register(sock.fileno(), select.EPOLLIN)
-        socks[0].sendall(FRAME)
-        replies = 0
-        poll, read, write = poller.poll, os.read, os.write
-        begin = time.perf_counter()
-        while (now := time.perf_counter()) < begin + seconds:
-            for fd, _ in poll(1):
-                if read(fd, 4096) != expected:
-                    raise SystemExit("a reply that is none")
-                write(fd, FRAME)
-                replies += 1
-    for sock in socks:
-        sock.close()
-    if len(expected) < 4 or len(expected) != 4 + struct.unpack_from("!I", expected)[0]:
-        raise SystemExit(f"a reply that is none: {expected!r}")
-    return replies, now - begin
+def title_of(call: str, framing: str, connections: int) -> str:
+    return f"Thrift, {call}, {framing}, {connections:,} connection{'s' * (connections > 1)}"
 
 
-def contestants() -> list[Contestant]:
-    """The first is what others are compared with."""
-    return [
-        Contestant(
-            "Apache header transport on gevent", [PYTHON, "servers.py", "thrift-apache", "{port}"], ping
-        ),
-        Contestant(
-            "baseplate-serve (thrift)",
-            [PYTHON, "-m", "baseplate_serve", "--bind", "127.0.0.1:{port}", "thrift.ini"],
-            ping,
-        ),
-        Contestant(
-            "... with a coroutine function",
-            [PYTHON, "-m", "baseplate_serve", "--bind", "127.0.0.1:{port}", "thrift_async.ini"],
-            ping,
-        ),
-    ]
+def tables(plan: Plan) -> Iterator[Table]:
+    """One for each of `CASES`."""
+    for call, framing, connections in CASES:
+        title = title_of(call, framing, connections)
+        if plan.wants(title):
+            load = calls(CALLS[call], FRAMINGS[framing], connections)
+            contestants = [
+                contestant(name, load, call, framing)
+                for name, (framings, _) in SERVERS.items()
+                if framing in framings
+            ]
+            yield compare(title, contestants, plan)
+
+
+def contestant(name: str, load: Load | None, call: str, framing: str) -> Contestant:
+    """The server of that *name* under *load*."""
+    words = {"{framing}": framing, "{call}": call}
+    return Contestant(name, [words.get(word, word) for word in SERVERS[name][1]], load)

@@ -1,4 +1,4 @@
-"""HTTP load by wrk: 32 connections, requests that a few lines of Lua describe."""
+"""HTTP load by wrk: keep-alive connections, requests that a few lines of Lua describe."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from typing import TYPE_CHECKING
 
 from contestant import LoadFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from contestant import Load
+    from contestant import Load, Window
 
 CONNECTIONS = 32
 
@@ -37,43 +36,45 @@ wrk.headers["Connection"] = "close"
 """
 
 
-def load(path: str = "/", script: str = "") -> Load:
+def wrk(path: str = "/", script: str = "", connections: int = CONNECTIONS) -> Load:
     """A load of requests for *path*, which the Lua *script* changes."""
 
-    def drive(port: int, seconds: float) -> tuple[int, float]:
-        return wrk(port, seconds, path, script)
+    def drive(port: int, seconds: float, window: Window) -> int:
+        with window:
+            return _run(f"http://127.0.0.1:{port}{path}", seconds, script, connections)
 
     return drive
 
 
-def wrk(port: int, seconds: float, path: str = "/", script: str = "") -> tuple[int, float]:
-    """Load for *seconds*, a whole number at least; the replies and the time they took.
+def _run(url: str, seconds: float, script: str, connections: int) -> int:
+    """The replies within *seconds*, a whole number of them and 1 at least.
 
     Raises: LoadFailed if anything but replies with status 200 came.
     """
     program = shutil.which("wrk")
     if program is None:
         sys.exit("wrk is not installed: apt-get install wrk")
-    url = f"http://127.0.0.1:{port}{path}"
-    output = subprocess.run(
-        [program, "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", "/dev/stdin", url],
-        input=script,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    found = re.search(r"(\d+) requests in ([\d.]+)s", output)
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:  # wrk reads it several times: no pipe
+        file.write(script)
+        file.flush()
+        output = subprocess.run(
+            [program, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", file.name, url],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    found = re.search(r"(\d+) requests in", output)
     wrong = re.search(r"Non-2xx.*|Socket errors.*", output)
     if found is None or wrong or not int(found[1]):
         raise LoadFailed(wrong[0] if wrong else output)
-    return int(found[1]), float(found[2])
+    return int(found[1])
 
 
-LOADS: dict[str, Callable[[], Load]] = {
-    "hello world, keep-alive": load,
-    "a body of 10 kB up": lambda: load("/up", UP),
-    "a body of 10 kB down": lambda: load("/down"),
-    "20 headers more": lambda: load(script=HEADERS),
-    "16 requests pipelined": lambda: load(script=PIPELINED),
-    "a connection for each request": lambda: load(script=CLOSE),
+LOADS: dict[str, Load] = {
+    "hello world, keep-alive": wrk(),
+    "a body of 10 kB up": wrk("/up", UP),
+    "a body of 10 kB down": wrk("/down"),
+    "20 headers more": wrk(script=HEADERS),
+    "16 requests pipelined": wrk(script=PIPELINED),
+    "a connection for each request": wrk(script=CLOSE),
 }

@@ -193,6 +193,12 @@ BAD_CHUNKS = [
         "no header",
     ),
     Case("a folded trailer", chunked(b"2\r\nhi\r\n0\r\nX: a\r\n b\r\n\r\n"), 400, "RFC 9112 §5.2"),
+    Case(
+        "a trailer about the framing",
+        chunked(b"0\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        400,
+        "RFC 9110 §6.5.1",
+    ),
     Case("NUL in a trailer", chunked(b"2\r\nhi\r\n0\r\nX: \0\r\n\r\n"), 400, "RFC 9110 §5.5"),
 ]
 

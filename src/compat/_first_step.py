@@ -99,7 +99,10 @@ class StepGreenlet(gevent.Greenlet):  # type: ignore[type-arg] # returns anythin
         if blocked != attached.hand_offs + attached.holds:
             attached._settle(self)
             attached._plan_alone()
-        return task
+        try:
+            return task
+        finally:
+            del task  # from Python 3.12 on its error leads here: see `wait`
 
     @contextmanager
     def lend(self) -> Iterator[None]:

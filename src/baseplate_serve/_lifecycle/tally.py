@@ -4,7 +4,7 @@ carries them to the metrics once a second.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 
 
@@ -21,12 +21,18 @@ class Counted:
 
 
 class Tally:
-    """Counts, until `take`."""
+    """Counts, until `take`.
+
+    How long requests took is kept from `keep_durations` on: where nobody takes them, they would pile up.
+    """
 
     __slots__ = ("durations", "errors", "lost", "received", "refused", "sent")
 
     def __init__(self) -> None:
-        self.durations: list[float] = []
+        self.durations: list[float] | deque[float] = deque(maxlen=0)
+        self._restart()
+
+    def _restart(self) -> None:
         self.errors = 0
         self.lost = 0
         self.refused: Counter[str] = Counter()
@@ -35,6 +41,12 @@ class Tally:
 
     def take(self) -> Counted:
         """What was counted since the last time."""
-        counted = Counted(self.durations, self.errors, self.lost, self.refused, self.received, self.sent)
-        self.__init__()  # type: ignore[misc] # from zero
+        durations = list(self.durations)
+        self.durations.clear()
+        counted = Counted(durations, self.errors, self.lost, self.refused, self.received, self.sent)
+        self._restart()
         return counted
+
+    def keep_durations(self) -> None:
+        """Somebody will `take` them."""
+        self.durations = []

@@ -35,6 +35,9 @@ class RequestMonitor(Monitor):
         self._abandoned = 0  # of the server's, so many are counted
         self._collected_at = monotonic()
 
+    def start(self) -> None:
+        self._server.connections.tally.keep_durations()
+
     def collect(self, metrics: RuntimeMetrics) -> None:
         now = monotonic()
         if self._server.full():

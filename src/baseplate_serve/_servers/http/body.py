@@ -27,7 +27,10 @@ _QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff
 SIZE = re.compile(
     rb"([0-9A-Fa-f]{1,16})((?:[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?)*)" % (_TOKEN, _TOKEN, _QUOTED)
 ).fullmatch
-TRAILER = re.compile(rb"%b:[^\x00-\x08\x0a-\x1f\x7f]*" % _TOKEN).fullmatch
+# RFC 9110 §6.5.1: none of these comes so late, and whoever merges trailers into headers would believe it.
+TRAILER = re.compile(
+    rb"(?!(?i:content-length|transfer-encoding|host):)%b:[^\x00-\x08\x0a-\x1f\x7f]*" % _TOKEN
+).fullmatch
 
 
 class BodyError(OSError):

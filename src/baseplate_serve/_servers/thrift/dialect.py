@@ -27,9 +27,11 @@ class Dialect(Enum):
     FRAMED_COMPACT = THeaderClientType.FRAMED_COMPACT
     UNFRAMED_COMPACT = THeaderClientType.UNFRAMED_COMPACT
 
-    @property
-    def framed(self) -> bool:
-        return self not in (Dialect.UNFRAMED_BINARY, Dialect.UNFRAMED_COMPACT)
+    def __init__(self, client_type: int) -> None:
+        self.framed = client_type not in (
+            THeaderClientType.UNFRAMED_BINARY,
+            THeaderClientType.UNFRAMED_COMPACT,
+        )
 
 
 class NotThrift(ValueError):

@@ -89,24 +89,29 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
         return True
 
     def _take_plain(self, data: bytes) -> bool:
-        """Take *data* if it is one whole THeader frame without headers: what `_take` does costs 2 µs more."""
+        """Take *data* if it is one whole binary message, framed or in a THeader frame without headers.
+
+        What `_take` does costs 2 µs more.
+        """
         if len(data) < PLAIN.size:
             return False
         length, magic, flags, sequence_id, words, header = PLAIN.unpack_from(data)
-        if (
-            magic != MAGIC
-            or words != 1
-            or header
-            or not length == len(data) - LENGTH_SIZE <= self._max_message_size
-        ):
+        if not length == len(data) - LENGTH_SIZE <= self._max_message_size:
             return False
-        self.dialect = Dialect.HEADER
-        self._client_type = THeaderClientType.HEADERS
-        self.flags = flags
-        self.sequence_id = sequence_id
+        if magic == BINARY_VERSION:
+            self.dialect = Dialect.FRAMED_BINARY
+            self._client_type = THeaderClientType.FRAMED_BINARY
+            self._open(data, LENGTH_SIZE)
+        elif magic == MAGIC and words == 1 and not header:
+            self.dialect = Dialect.HEADER
+            self._client_type = THeaderClientType.HEADERS
+            self.flags = flags
+            self.sequence_id = sequence_id
+            self._open(data, PLAIN.size)
+        else:
+            return False
         self._protocol_id = THeaderSubprotocolID.BINARY
         self._read_headers: dict[bytes, bytes] = {}
-        self._open(data, PLAIN.size)
         return True
 
     def _take(self, data: bytes) -> None:
