@@ -265,7 +265,7 @@ def run(seconds, report=print):
     with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
         soaks = [Soak(kind, Path(folder), stack) for kind in KINDS]
         end = time.monotonic() + seconds
-        lap = max(3.0, seconds / 12)
+        lap = max(1.0, seconds / 12)
         laps = 0
         while laps < 3 or time.monotonic() < end:
             laps += 1
