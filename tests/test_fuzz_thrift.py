@@ -90,8 +90,9 @@ def test_every_type_survives_any_bytes(codec, every_type, dialect):  # noqa: F81
     languages, types = every_type
     value = types.Everything(
         truth=True, tiny=-1, small=2, medium=3, large=4, real=0.5, text="text", data=b"\0\xff",
-        texts=["a", "b"], numbers={1, 2}, sizes={"a": 1}, inner=types.Inner(7, "n"), colour=5, choice=types.Choice(number=1),
-        table=[[], [1, 2]], groups={1: [types.Inner(2)]}, stamp=9, truths=[True, False], reals=[1.5],
+        texts=["a", "b"], numbers={1, 2}, sizes={"a": 1}, inner=types.Inner(7, "n"), colour=5,
+        choice=types.Choice(number=1), table=[[], [1, 2]],
+        groups={1: [types.Inner(2)]}, stamp=9, truths=[True, False], reals=[1.5],
         flags={"a": {"b": True}}, far=300,
     )  # fmt: skip
     arguments = languages.mirror_args(value)
