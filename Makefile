@@ -1,7 +1,9 @@
 # make serve        set everything up, then serve an example on localhost:9090
 # make test         set everything up, then the whole suite        (ARGS='-k name' for a part)
 # make conformance  other people's suites on our event loop
+# make fuzz         any bytes at all to all that is read, for minutes  (FUZZ_EXAMPLES=20000)
 # make soak         mixed load for half an hour: does anything grow?  (SECONDS=600)
+# make test-languages  clients in C++ and Node; installs g++, libthrift, Boost's headers and an npm package
 # make check        ruff and mypy
 # make docs         write the generated pages
 # make bench        ours and its peers, side by side, as ratios    (ARGS='http --rounds 5')
@@ -18,7 +20,7 @@ VENV    ?= .venv-$(MINOR)
 BIN     := $(VENV)/bin
 BASEPLATE_VENV := .venv-baseplate-$(MINOR)
 
-.PHONY: help serve test conformance soak check docs bench bench-loop clean system-serve system-test
+.PHONY: help serve test conformance fuzz soak test-languages system-languages check docs bench bench-loop clean system-serve system-test
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -31,6 +33,18 @@ test: system-test $(VENV)/installed-test
 
 conformance: system-test $(VENV)/installed-test
 	$(if $(GEVENT_LOOP),GEVENT_LOOP=$(GEVENT_LOOP)) $(BIN)/pytest-gevent tests/conformance $(ARGS)
+
+test-languages: system-test $(VENV)/installed-test .cache/languages/node_modules/thrift
+	$(BIN)/pytest-gevent tests/languages $(ARGS)
+
+.cache/languages/node_modules/thrift: | system-languages
+	npm install --silent --prefix .cache/languages thrift@0.17
+
+system-languages:
+	$(call apt-install,$(LANGUAGE_PACKAGES))
+
+fuzz: system-test $(VENV)/installed-test
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest-gevent --timeout 0 tests/test_fuzz_*.py $(ARGS)
 
 soak: system-test $(VENV)/installed-test
 	PYTHONPATH=src $(BIN)/python -u tests/process/soak.py $(SECONDS)
@@ -94,7 +108,14 @@ TEST_PACKAGES = $(shell \
 	command -v prometheus >/dev/null || echo prometheus; \
 	command -v redis-server >/dev/null || echo redis-server; \
 	command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql)
+# Not for everybody: they take some 300 MB.
+LANGUAGE_PACKAGES = $(shell \
+	command -v g++ >/dev/null || echo g++; \
+	ls /usr/include/thrift/protocol/THeaderProtocol.h >/dev/null 2>&1 || echo libthrift-dev; \
+	ls /usr/include/boost/version.hpp >/dev/null 2>&1 || echo libboost-dev; \
+	command -v npm >/dev/null || echo npm)
 SECONDS ?= 1800
+FUZZ_EXAMPLES ?= 5000
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 define apt-install

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import socket
 import struct
@@ -105,11 +106,12 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("dialect", SENT)
-@pytest.mark.parametrize("method", [b"echo", b"ping", b"no_such_method"])
-def test_what_hostile_arguments_announce_costs_what_they_are(server, caplog, dialect, method):
+def test_what_hostile_arguments_announce_costs_what_they_are(server, caplog, dialect):
     """Twenty bytes that announce two billion elements cost twenty bytes: a line, and their connection."""
     allowed = 4_000_000 if "zlib" in dialect else 1_000_000  # the message, and copies of it
-    for name, arguments in HOSTILE.items():
+    for method, (name, arguments) in itertools.product(
+        (b"echo", b"ping", b"no_such_method"), HOSTILE.items()
+    ):
         sent = SENT[dialect](method, *arguments)
         caplog.clear()
         tracemalloc.start()
@@ -117,18 +119,21 @@ def test_what_hostile_arguments_announce_costs_what_they_are(server, caplog, dia
             before, _ = tracemalloc.get_traced_memory()
             with socket.create_connection(server.address) as sock:
                 sock.settimeout(DEADLINE_S)
-                sock.sendall(sent)
-                sock.shutdown(socket.SHUT_WR)
                 with suppress(ConnectionResetError):  # the rest of what is unframed is not read any more
+                    sock.sendall(sent)
+                    sock.shutdown(socket.SHUT_WR)
                     while sock.recv(65536):  # perhaps an answer, then the end
                         pass
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert peak - before < allowed + 10 * len(sent), name
+        assert peak - before < allowed + 10 * len(sent), (method, name)
         logged = [record for record in caplog.records if record.levelno >= logging.WARNING]
-        assert not any(record.exc_info for record in logged), name
-        assert len(logged) <= 1, name  # none where the connection ended before what was announced came
+        assert not any(record.exc_info for record in logged), (method, name)
+        assert len(logged) <= 1, (
+            method,
+            name,
+        )  # none where the connection ended before what was announced came
     with client(server) as calls:
         assert calls.echo("alive") == "alive"
 

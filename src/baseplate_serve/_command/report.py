@@ -32,9 +32,14 @@ def report(error: ServeError) -> int:
     cause = error.__cause__
     if cause is not None and not isinstance(error, UsageError):
         traceback.print_exception(type(cause), cause, _from_its_own(cause.__traceback__))
-    for line in str(error).splitlines():
-        print(f"baseplate-serve: {line}", file=sys.stderr)
+    for line in str(error).split("\n"):
+        print(f"baseplate-serve: {_printable(line)}", file=sys.stderr)
     return error.exit_status
+
+
+def _printable(text: str) -> str:
+    """*text* with what no terminal should get, from a file or the environment, escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _from_its_own(frames: TracebackType | None) -> TracebackType | None:

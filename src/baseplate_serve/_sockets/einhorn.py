@@ -37,7 +37,7 @@ def worker_of(environ: Mapping[str, str], *, parent_pid: int) -> EinhornWorker |
     Raises `EndpointError` for variables that no Einhorn sets.
     """
     master = environ.get("EINHORN_MASTER_PID")
-    if master is None or not re.fullmatch("[0-9]+", master) or int(master) != parent_pid:
+    if master is None or not re.fullmatch("[0-9]{1,9}", master) or int(master) != parent_pid:
         return None
     count = _number(environ, "EINHORN_FD_COUNT", "0")
     return EinhornWorker(
