@@ -1,6 +1,7 @@
 # make serve        set everything up, then serve an example on localhost:9090
 # make test         set everything up, then the whole suite        (ARGS='-k name' for a part)
 # make conformance  other people's suites on our event loop
+# make soak         mixed load for half an hour: does anything grow?  (SECONDS=600)
 # make check        ruff and mypy
 # make docs         write the generated pages
 # make bench        ours and its peers, side by side, as ratios    (ARGS='http --rounds 5')
@@ -17,7 +18,7 @@ VENV    ?= .venv-$(MINOR)
 BIN     := $(VENV)/bin
 BASEPLATE_VENV := .venv-baseplate-$(MINOR)
 
-.PHONY: help serve test conformance check docs bench bench-loop clean system-serve system-test
+.PHONY: help serve test conformance soak check docs bench bench-loop clean system-serve system-test
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -30,6 +31,9 @@ test: system-test $(VENV)/installed-test
 
 conformance: system-test $(VENV)/installed-test
 	$(if $(GEVENT_LOOP),GEVENT_LOOP=$(GEVENT_LOOP)) $(BIN)/pytest-gevent tests/conformance $(ARGS)
+
+soak: system-test $(VENV)/installed-test
+	PYTHONPATH=src $(BIN)/python -u tests/process/soak.py $(SECONDS)
 
 check: system-serve $(VENV)/installed-test
 	$(BIN)/ruff check .
@@ -85,10 +89,12 @@ TEST_PACKAGES = $(shell \
 	command -v wrk >/dev/null || echo wrk; \
 	command -v curl >/dev/null || echo curl; \
 	command -v taskset >/dev/null || echo util-linux; \
+	ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || echo libfaketime; \
 	command -v dot >/dev/null || echo graphviz; \
 	command -v prometheus >/dev/null || echo prometheus; \
 	command -v redis-server >/dev/null || echo redis-server; \
 	command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql)
+SECONDS ?= 1800
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 define apt-install

@@ -23,6 +23,7 @@ from thrift.transport.TSocket import TSocket
 from thrift.transport.TTransport import TTransportException
 
 from baseplate_serve import health, healthcheck
+from baseplate_serve._sockets import client
 from baseplate_serve.health import BaseplateServiceV2
 from baseplate_serve.health.ttypes import IsHealthyProbe
 from baseplate_serve.healthcheck import main, run_healthchecks
@@ -342,7 +343,7 @@ class TestEitherKind:
         def refuse(connection, address):
             raise ConnectionRefusedError(111, f"refused at port {address[1]}")
 
-        monkeypatch.setattr(healthcheck._Connection, "connect", refuse)
+        monkeypatch.setattr(client._Connection, "connect", refuse)
         assert complaint(kind) == "localhost:9090, readiness: refused at port 9090"
 
     @pytest.mark.parametrize("where", [IPV4, UNIX])
@@ -361,7 +362,7 @@ def test_the_kernel_s_own_timeout_keeps_its_words(complaint, monkeypatch):
     def give_up(connection, address):
         raise TimeoutError(110, "Connection timed out")
 
-    monkeypatch.setattr(healthcheck._Connection, "connect", give_up)
+    monkeypatch.setattr(client._Connection, "connect", give_up)
     assert complaint("wsgi").endswith("readiness: Connection timed out")
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 
 from baseplate_serve._command.arguments import parse_arguments
+from baseplate_serve._command.streams import occupy_standard_streams
 
 
 def main() -> int:
     """Run the command; returns its exit status."""
+    occupy_standard_streams()
     arguments = parse_arguments()
     if arguments.reload and not arguments.check:
         from baseplate_serve._command.reload import supervise  # noqa: PLC0415 (a process without gevent)

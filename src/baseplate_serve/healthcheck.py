@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import socket
 import struct
 import sys
 import time
@@ -15,6 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from baseplate_serve._settings.command_line import OneLineParser
+from baseplate_serve._sockets.client import Tls, UnresolvedError, connect
 from baseplate_serve.config import Endpoint, TimespanWithLegacyFallback
 from baseplate_serve.errors import ServeError
 
@@ -35,75 +35,10 @@ class CheckFailedError(ServeError):
     """The service is not healthy, or nobody can tell; the text says which."""
 
 
-# --- the connection --------------------------------------------------------------------------------------
-
-
-class _Connection(socket.socket):
-    """A client's socket that raises TimeoutError at *deadline*, however many operations are under way.
-
-    A plain timeout starts anew with each ``recv``: a service that sends a byte a second never exceeds it.
-    Sending needs no such care: what a check sends fits into any socket's buffer.
-    """
-
-    deadline: float  # as time.monotonic() counts
-
-    def _arm(self) -> None:
-        left_s = self.deadline - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError
-        self.settimeout(left_s)
-
-    def connect(self, address: Any, /) -> None:
-        self._arm()
-        super().connect(address)
-
-    def recv(self, size: int, flags: int = 0, /) -> bytes:
-        self._arm()
-        return super().recv(size, flags)
-
-    def recv_into(self, buffer: Any, size: int = 0, flags: int = 0, /) -> int:
-        self._arm()
-        return super().recv_into(buffer, size, flags)
-
-
-def _connect(endpoint: EndpointConfiguration, deadline: float) -> _Connection:
-    """A connection to *endpoint*, by whichever of its host's addresses answers first, in their order.
-
-    Raises OSError, that of the last address.  The lookup of a name takes as long as the resolver allows.
-    Resource handling: the caller closes it.
-    """
-    refusal: OSError | None = None
-    for family, address in _addresses(endpoint):
-        connection = _Connection(family, socket.SOCK_STREAM)
-        connection.deadline = deadline
-        try:
-            connection.connect(address)
-        except OSError as error:
-            connection.close()
-            refusal = error
-        else:
-            return connection
-    raise refusal or OSError("the host has no address")
-
-
-def _addresses(endpoint: EndpointConfiguration) -> list[tuple[int, Any]]:
-    if isinstance(endpoint.address, str):
-        return [(endpoint.family, endpoint.address)]
-    host, port = endpoint.address
-    try:
-        # No host means every interface to who listens, and loopback to who connects.
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        raise CheckFailedError(f"cannot resolve {host!r}: {error.strerror}") from error
-    except UnicodeError as error:  # a label that is empty or too long
-        raise CheckFailedError(f"cannot resolve {host!r}: {error}") from error
-    return [(family, address) for family, _, _, _, address in found]
-
-
 # --- the checks ------------------------------------------------------------------------------------------
 
 
-def check_thrift(endpoint: EndpointConfiguration, probe: int, deadline: float) -> None:
+def check_thrift(endpoint: EndpointConfiguration, probe: int, deadline: float, tls: Tls | None) -> None:
     """Call ``is_healthy`` in the header protocol.  Raises `CheckFailedError`, and OSError."""
     from thrift.protocol.THeaderProtocol import THeaderProtocolFactory  # noqa: PLC0415 (not for HTTP checks)
     from thrift.protocol.TProtocol import TProtocolException  # noqa: PLC0415
@@ -114,7 +49,7 @@ def check_thrift(endpoint: EndpointConfiguration, probe: int, deadline: float) -
     from baseplate_serve.health import BaseplateServiceV2  # noqa: PLC0415
     from baseplate_serve.health.ttypes import IsHealthyRequest  # noqa: PLC0415
 
-    with _connect(endpoint, deadline) as connection:
+    with connect(endpoint, deadline, tls) as connection:
         transport = TSocket()
         transport.setHandle(connection)  # TSocket's own open() logs a second line, and waits per operation
         protocol = THeaderProtocolFactory().getProtocol(transport)
@@ -141,7 +76,7 @@ def check_thrift(endpoint: EndpointConfiguration, probe: int, deadline: float) -
         raise CheckFailedError("it answered that it is unhealthy")
 
 
-def check_wsgi(endpoint: EndpointConfiguration, probe: int, deadline: float) -> None:
+def check_wsgi(endpoint: EndpointConfiguration, probe: int, deadline: float, tls: Tls | None) -> None:
     """``GET /health``: a 2xx status and a JSON body.  Raises `CheckFailedError`, and OSError."""
     from http.client import HTTPConnection, HTTPException, RemoteDisconnected  # noqa: PLC0415 (imports email)
 
@@ -149,7 +84,7 @@ def check_wsgi(endpoint: EndpointConfiguration, probe: int, deadline: float) -> 
         client = HTTPConnection("localhost")  # a name for the Host header only
     else:
         client = HTTPConnection(endpoint.address.host or "localhost", endpoint.address.port)
-    with _connect(endpoint, deadline) as client.sock:
+    with connect(endpoint, deadline, tls) as client.sock:
         try:
             # By number, as Baseplate's own command asks; its Pyramid integration reads numbers and names.
             client.request(
@@ -175,7 +110,7 @@ def check_wsgi(endpoint: EndpointConfiguration, probe: int, deadline: float) -> 
         raise CheckFailedError(f"HTTP status {response.status}, but no JSON: {excerpt!r}") from error
 
 
-CHECKS: Final[dict[str, Callable[[EndpointConfiguration, int, float], None]]] = {
+CHECKS: Final[dict[str, Callable[[EndpointConfiguration, int, float, Tls | None], None]]] = {
     "thrift": check_thrift,
     "wsgi": check_wsgi,
 }
@@ -189,11 +124,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Raises SystemExit(2) when the command line is wrong, and SystemExit(0) after ``--help``.
     """
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.certificate is not None and not args.tls:
+        parser.error("--certificate is for --tls")
+    tls = Tls(args.certificate, args.key) if args.tls else None
     deadline = time.monotonic() + args.timeout.total_seconds()
     try:
-        CHECKS[args.kind](args.endpoint, PROBES[args.probe], deadline)
-    except (CheckFailedError, OSError) as error:
+        CHECKS[args.kind](args.endpoint, PROBES[args.probe], deadline, tls)
+    except (CheckFailedError, UnresolvedError, OSError) as error:
         who = f"baseplate-healthcheck: {args.kind} service at {args.endpoint}, {args.probe}"
         print(_one_line(f"{who}: {_reason(error, args.timeout)}"), file=sys.stderr)
         return CheckFailedError.exit_status
@@ -244,6 +183,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="for the whole check; '500 milliseconds' is understood too (default: %(default)s)",
     )
+    parser.add_argument(
+        "--tls",
+        action="store_true",
+        help="the service does TLS; its certificate is not verified, as a probe has no name for it",
+    )
+    parser.add_argument("--certificate", metavar="PEM", help="what to show a service that asks for one")
+    parser.add_argument("--key", metavar="PEM", help="its private key (default: in the same file)")
     return parser
 
 

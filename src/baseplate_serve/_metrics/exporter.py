@@ -84,6 +84,9 @@ def _write_under(slot: Slot) -> None:
     """From now on, metrics that this process makes are written to *slot*'s files."""
     from prometheus_client import values  # noqa: PLC0415 (as in make_exporter)
 
+    from baseplate_serve._metrics.room import RoomyFile  # noqa: PLC0415 (likewise)
+
+    values.MmapedDict = RoomyFile  # type: ignore[attr-defined] # before any is opened
     # Its documented way to have names that are not pids.
     values.ValueClass = values.MultiProcessValue(slot.name)  # type: ignore[no-untyped-call]
 

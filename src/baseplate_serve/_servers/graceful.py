@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
     from baseplate_serve._servers.coroutines import Coroutines
     from baseplate_serve._settings.options import ServerSettings
+
+SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}  # accept(2): what may come back by itself
+PAUSE_S = 0.2
+COMPLAIN_EVERY_S = 60.0
 
 log = logging.getLogger("baseplate_serve")
 
@@ -53,6 +58,7 @@ class GracefulServer(StreamServer):
         self._watch = Watch(self.connections, Patience.chosen(vars(settings), patience))
         self.abandoned = 0  # requests cut off, ever
         self.deadline = 0.0  # of the stop, by the monotonic clock
+        self._complain_at = 0.0  # when it may be logged again that no connection can be accepted, by the same
         self._clean_up_by = 0.0  # when what was cut off has to have cleaned up, by the same
         self.coroutines: Coroutines | None = None  # set where the application has some
         self._own_listener = isinstance(listener, OwnListener)
@@ -85,6 +91,26 @@ class GracefulServer(StreamServer):
     def in_flight(self) -> list[InFlight]:
         """The requests in flight, oldest first."""
         return self.connections.in_flight()
+
+    def do_read(self) -> Any:  # gevent calls it where a client waits to be accepted
+        try:
+            return super().do_read()
+        except OSError as error:
+            if error.errno not in SCARCE:
+                raise
+            self._pause(error)
+            return None
+
+    def _pause(self, error: OSError) -> None:
+        """Leave clients in the listener's queue for a moment; some connection may end meanwhile."""
+        now = monotonic()
+        if now >= self._complain_at:
+            self._complain_at = now + COMPLAIN_EVERY_S
+            text = "no connection can be accepted (%s), %d are open: trying again every %g s"
+            log.error(text, error.strerror, len(self.connections), PAUSE_S)
+        self.stop_accepting()
+        self._timer = self.loop.timer(PAUSE_S)
+        self._timer.start(self._start_accepting_if_started)  # type: ignore[attr-defined,call-arg] # the stubs are wrong
 
     def start(self) -> None:
         """Switches: no."""

@@ -12,6 +12,8 @@ import trustme
 from deadline import DEADLINE_S
 from processes import HELLO, run_to_end, serve, write_service
 
+pytestmark = pytest.mark.process
+
 TLS = """
     factory = baseplate_serve.wsgi
     tls.certificate = server.pem

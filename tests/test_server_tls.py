@@ -6,6 +6,8 @@ import http.client
 import json
 import socket
 import ssl
+import subprocess
+import sys
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -18,7 +20,9 @@ import asgi_harness
 from asgi_harness import connected, everything
 from baseplate_serve.asgi import Mount
 from baseplate_serve.errors import FileError
+from baseplate_serve.health import BaseplateServiceV2
 from baseplate_serve.thrift import make_server as make_thrift_server
+from baseplate_serve.wsgi import make_server as make_wsgi_server
 from deadline import DEADLINE_S, wait_for
 from testing_idl import Testing
 from thrift_harness import Handler, client
@@ -301,3 +305,68 @@ def test_half_a_frame_under_tls_is_not_waited_for(thrift_server, files):
 def test_thrift_clients_without_tls_are_turned_away(thrift_server):
     with client(thrift_server, "framed binary") as plain, pytest.raises((TTransportException, OSError)):
         plain.ping()
+
+
+# Health checks
+
+
+class Healthy(BaseplateServiceV2.Processor):
+    def __init__(self):
+        super().__init__(self)
+
+    def is_healthy(self, _request):
+        return True
+
+
+def healthy_app(_environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [b"{}"]
+
+
+def check(kind, address, *arguments):
+    """The exit status of a health check, and what it complains of."""
+    endpoint = f"127.0.0.1:{address[1]}"
+    done = subprocess.run(
+        [sys.executable, "-m", "baseplate_serve.healthcheck", kind, endpoint, "--timeout", "10", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "thrift"])
+@pytest.mark.parametrize("mutual", [False, True])
+def test_health_checks(files, authority, kind, mutual):
+    options = {**files.options, "tls.client_ca": files.client_ca} if mutual else files.options
+    certificate = str(files.folder / "client.pem")
+    authority.issue_cert("probe@example.org").private_key_and_cert_chain_pem.write_to_path(certificate)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        make, app = {
+            "wsgi": (make_wsgi_server, healthy_app),
+            "thrift": (make_thrift_server, Healthy()),
+        }[kind]
+        server = make({**options, "factory": ""}, listener, app)
+        server.start()
+        try:
+            assert check(kind, server.address, "--tls", "--certificate", certificate) == (0, "")
+            assert check(kind, server.address, "--tls")[0] == (1 if mutual else 0)
+            assert check(kind, server.address)[0] == 1
+        finally:
+            server.stop(timeout=0)
+
+
+def test_a_check_that_gets_no_handshake_ends_in_time():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        status, complaint = check("wsgi", silent.getsockname(), "--tls", "--timeout", "0.2")
+    assert status == 1
+    assert "no complete reply within 0.2 s" in complaint
+
+
+def test_a_check_with_a_certificate_that_is_not_there(files):
+    with asgi_harness.serving(wsgi_app, lifespan=True, **files.options) as server:
+        status, complaint = check("wsgi", server.address, "--tls", "--certificate", "/no/such")
+    assert status == 1
+    assert complaint.count("\n") == 1
+    assert "No such file" in complaint
