@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 HERE = Path(__file__).parent
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -97,20 +97,23 @@ class Contestant:
                 stderr=output,
                 start_new_session=True,
             )
-            while not self._listens():
-                if self._process.poll() is not None or time.perf_counter() > self.begin + START_S:
-                    output.seek(0)
-                    print(output.read().decode(errors="replace"), file=sys.stderr)
-                    self.__exit__()
-                    raise LoadFailed("did not start")
-                time.sleep(0.005)
-        try:
-            if self._load is not None:
-                self.load(0.5)
-        except BaseException:
-            self.__exit__()
-            raise
+            try:
+                self._wait_until_it_listens(output)
+                if self._load is not None:
+                    self.load(0.5)
+            except BaseException:
+                self.__exit__()
+                raise
         return self
+
+    def _wait_until_it_listens(self, output: IO[bytes]) -> None:
+        while not self._listens():
+            assert self._process is not None  # noqa: S101 (entered)
+            if self._process.poll() is not None or time.perf_counter() > self.begin + START_S:
+                output.seek(0)
+                print(output.read().decode(errors="replace"), file=sys.stderr)
+                raise LoadFailed("did not start")
+            time.sleep(0.005)
 
     def _listens(self) -> bool:
         try:
