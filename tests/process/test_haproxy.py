@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -17,9 +18,10 @@ from thrift.transport.TTransport import TFramedTransport, TMemoryBuffer
 
 from baseplate_serve.health import BaseplateServiceV2
 from baseplate_serve.health.ttypes import IsHealthyProbe, IsHealthyRequest
+from deadline import wait_for
 from haproxy import EXAMPLE, HAPROXY, HaProxy, Wrk
 from load import ThriftLoad
-from processes import environment, serve, write_service
+from processes import ServerProcess, command_line, environment, serve, write_service
 
 pytestmark = [
     pytest.mark.process,
@@ -159,6 +161,55 @@ def test_no_request_is_lost_while_all_workers_are_replaced_three_times(tmp_path)
         assert len(calls.answered) > 500
         assert not calls.wrong
         assert set((folders["thrift"] / "begun").read_text().splitlines()) == calls.answered
+
+
+@pytest.mark.skipif(not shutil.which("einhorn"), reason="einhorn is not installed (gem install einhorn)")
+@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
+def test_einhorn_replaces_its_workers_three_times_behind_haproxy(tmp_path):
+    """They share one listener, whose queue outlives them: nobody need be told that one leaves, so that they
+    don't drain; and a check that any of them may answer must not ask whether it is ready."""
+    write_service(tmp_path, server="factory = baseplate_serve.wsgi\nstop_timeout = 20 seconds", code=HTTP)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        bind = "{}:{}".format(*free.getsockname())
+    einhorn = ["einhorn", "-m", "manual", "-n", str(len(WORKERS)), "-b", bind, "-d", "sock", "-e", "pid"]
+    configuration = f"""
+        defaults
+            mode http
+            timeout connect 5s
+            timeout client 20s
+            timeout server 20s
+        listen http
+            bind {{http}}
+            option httpchk GET /health?type=1
+            server einhorn {bind} check inter 100ms
+    """
+    with ServerProcess(tmp_path, command=[*einhorn, *command_line("app.ini")]) as master:
+
+        def acknowledged(times):
+            wait_for(lambda: master.output.count("Received a manual ACK") == times, f"{times} are up")
+
+        acknowledged(len(WORKERS))
+        with HaProxy(tmp_path, configuration, "http") as haproxy:
+            wrk = Wrk(haproxy.addresses["http"])
+            for count in range(1, ROUNDS + 1):
+                master.signal(signal.SIGHUP)
+                acknowledged(len(WORKERS) * (count + 1))
+                left = len(WORKERS) * count
+                wait_for(
+                    lambda left=left: master.messages.count("stopped (last reply sent)") == left, "leaving"
+                )
+            found = wrk.stop()
+            print(found)
+            assert "errors" not in found
+            assert "Non-2xx" not in found
+            for column in ("econ", "eresp", "wretr", "wredis"):
+                assert haproxy.total("http", column) == 0, column
+        master.signal(signal.SIGTERM)
+        assert master.wait() == 0
+
+
+def stopped(server):
+    return server.messages.count("stopped (last reply sent)")
 
 
 def who(haproxy, frontend="http", headers=()):
