@@ -87,8 +87,8 @@ def example(folder):
     for old, new in [
         (":8080", "{http}"),
         (":9090", "{thrift}"),
-        ("/run/my_http_app", str(folder / "http")),
-        ("/run/my_thrift_app", str(folder / "thrift")),
+        ("/run/notes", str(folder / "http")),
+        ("/run/greeter", str(folder / "thrift")),
         ("maxconn 10000", "maxconn 100"),
         ("inter 1s fall 1 rise 2", "inter 100ms fall 1 rise 1"),
     ]:
