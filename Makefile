@@ -102,6 +102,7 @@ TEST_PACKAGES = $(shell \
 	command -v thrift >/dev/null || echo thrift-compiler; \
 	command -v wrk >/dev/null || echo wrk; \
 	command -v curl >/dev/null || echo curl; \
+	command -v haproxy >/dev/null || ls /usr/sbin/haproxy >/dev/null 2>&1 || echo haproxy; \
 	command -v taskset >/dev/null || echo util-linux; \
 	ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || echo libfaketime; \
 	command -v dot >/dev/null || echo graphviz; \

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 HERE = Path(__file__).parent
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -50,17 +50,34 @@ class Measured:
 class Window:
     """What is measured of a load: a `with` block around its requests, without opening connections."""
 
+    measured_s = disturbed_s = 0.0  # of all windows: their length, and CPU time that other programs had
+
     def __init__(self, cpu_s: Callable[[], float]) -> None:
         self._cpu_s = cpu_s
-        self.elapsed_s = self.cpu_s = 0.0
+        self.elapsed_s = self.cpu_s = self._others_s = 0.0
 
     def __enter__(self) -> None:
+        self._others_s = -_busy_s() + _own_s()
         self.cpu_s = -self._cpu_s()
         self.elapsed_s = -time.perf_counter()
 
     def __exit__(self, *_exc_info: object) -> None:
         self.elapsed_s += time.perf_counter()
         self.cpu_s += self._cpu_s()
+        self._others_s += _busy_s() - _own_s() - self.cpu_s
+        Window.measured_s += self.elapsed_s
+        Window.disturbed_s += max(0.0, self._others_s)
+
+
+def _busy_s() -> float:
+    """CPU time of all programs since the machine's start."""
+    user, nice, system, _idle, _wait, *rest = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + sum(rest)) / TICKS
+
+
+def _own_s() -> float:
+    """CPU time of this process, and of those that it started and waited for."""
+    return sum(os.times()[:4])
 
 
 # Gets a port, seconds, and what to enter meanwhile; how many requests were answered.
@@ -97,20 +114,23 @@ class Contestant:
                 stderr=output,
                 start_new_session=True,
             )
-            while not self._listens():
-                if self._process.poll() is not None or time.perf_counter() > self.begin + START_S:
-                    output.seek(0)
-                    print(output.read().decode(errors="replace"), file=sys.stderr)
-                    self.__exit__()
-                    raise LoadFailed("did not start")
-                time.sleep(0.005)
-        try:
-            if self._load is not None:
-                self.load(0.5)
-        except BaseException:
-            self.__exit__()
-            raise
+            try:
+                self._wait_until_it_listens(output)
+                if self._load is not None:
+                    self.load(0.5)
+            except BaseException:
+                self.__exit__()
+                raise
         return self
+
+    def _wait_until_it_listens(self, output: IO[bytes]) -> None:
+        while not self._listens():
+            assert self._process is not None  # noqa: S101 (entered)
+            if self._process.poll() is not None or time.perf_counter() > self.begin + START_S:
+                output.seek(0)
+                print(output.read().decode(errors="replace"), file=sys.stderr)
+                raise LoadFailed("did not start")
+            time.sleep(0.005)
 
     def _listens(self) -> bool:
         try:

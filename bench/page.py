@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from contestant import Window
+
 if TYPE_CHECKING:
     from compare import Plan, Table
 
@@ -36,8 +38,16 @@ def circumstances(name: str, plan: Plan) -> str:
     return (
         f"{today}, {_processor()}, {os.cpu_count()} cores, Linux {platform.release()}, "
         f"Python {platform.python_version()}, gevent {version('gevent')}: "
-        f"`make bench ARGS='{name} --rounds {plan.rounds} --seconds {plan.seconds:g}'`"
+        f"`make bench ARGS='{name} --rounds {plan.rounds} --seconds {plan.seconds:g}'`{_disturbed()}"
     )
+
+
+def _disturbed() -> str:
+    if not Window.measured_s:
+        return ""
+    part = Window.disturbed_s / Window.measured_s / (os.cpu_count() or 1)
+    Window.measured_s = Window.disturbed_s = 0.0
+    return f"; other programs had {part:.0%} of the machine's CPU time meanwhile"
 
 
 def _processor() -> str:

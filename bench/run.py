@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import signal
 import sys
 from typing import Any
 
@@ -43,6 +44,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="tables with this in their title; nothing is written")
     arguments = parser.parse_args()
     plan = Plan(arguments.rounds, arguments.seconds, arguments.only)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no server is left behind
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # the load; servers go to the lowest core

@@ -462,17 +462,22 @@ def test_what_is_left_at_stop_timeout_is_cancelled(caplog):
 
 
 def test_gevent_calls_and_context_variables_in_an_application():
+    inside = most = 0
+
     async def app(scope, _receive, send):
+        nonlocal inside, most
         assert variable.get() == "unset"
         variable.set(scope["path"])
+        inside += 1
+        most = max(most, inside)
         time.sleep(0.05)  # noqa: ASYNC251 (gevent's: it suspends this task only)
+        inside -= 1
         await reply(send, variable.get().encode())
 
     with serving(app) as server:
-        began = time.monotonic()
         calls = [gevent.spawn(httpx.get, url(server, f"/{n}")) for n in range(20)]
         assert [call.get(timeout=DEADLINE_S).text for call in calls] == [f"/{n}" for n in range(20)]
-        assert time.monotonic() - began < 0.9
+        assert most > 1
 
 
 @pytest.mark.parametrize("chunked", [True, False])

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import gc
 import os
+import select
 import socket
 import threading
 import time
@@ -29,6 +30,28 @@ def run(main, **settings):
         result = runner.run(main)
     assert not complaints
     return result
+
+
+def test_poll_asks_without_a_hand_off():
+    """With a timeout of zero it doesn't wait, so that no other task may run meanwhile."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            asking = select.poll()
+            asking.register(ours, select.POLLIN)
+            before = loop.hand_offs
+            assert asking.poll(0) == []
+            theirs.send(b"x")
+            assert asking.poll(0) == [(ours.fileno(), select.POLLIN)]
+            asking.modify(ours, select.POLLIN | select.POLLOUT)
+            assert asking.poll(0) == [(ours.fileno(), select.POLLIN | select.POLLOUT)]
+            assert loop.hand_offs == before
+            assert asking.poll(1000)  # waits, as far as that is needed, in the hub
+            assert loop.hand_offs == before + 1
+
+    run(main())
 
 
 def test_a_blocking_call_suspends_its_task_alone():

@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -182,6 +183,17 @@ def test_half_a_handshake_is_not_waited_for(serving):
         rest(sock)
         assert server.connections.tally.refused["body_timeout"] == 1
         wait_for(lambda: not len(server.connections), "the end of the connection")
+
+
+def test_idle_connections_close_when_the_server_stops(serving, files):
+    with serving(stop_timeout="30 seconds") as server, raw_tls(server, files.client()) as idle:
+        idle.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"200 OK" in idle.recv(65536)
+        began = time.monotonic()
+        server.stop()
+        assert time.monotonic() - began < 15
+        assert not server.abandoned
+        rest(idle)
 
 
 def test_mutual_tls(serving, files, authority):

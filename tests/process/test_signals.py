@@ -293,3 +293,35 @@ def test_the_applications_own_handlers_win(tmp_path):
         assert ask(server)[0] == "serves on"
         assert not any("draining" in message or "SIGUSR1" in message for message in server.messages)
         assert server.stop() == 0
+
+
+# --- children -----------------------------------------------------------------------------------------
+
+
+def test_a_child_that_ends_before_anybody_looks_is_waited_for(tmp_path):
+    """The first of the process: gevent listens for ended children only once it has one to watch."""
+    write_service(
+        tmp_path,
+        code="""
+            import os, time
+            import gevent.os
+
+            def fork_slowly():
+                pid = gevent.os.fork_gevent()
+                if pid:
+                    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # it has ended, and is still there
+                return pid
+
+            def make_app(config):
+                def app(environ, start_response):
+                    pid = gevent.os.fork_and_watch(fork=fork_slowly)
+                    if pid == 0:
+                        os._exit(3)
+                    _, status = os.waitpid(pid, 0)
+                    start_response("200 OK", [])
+                    return [b"%d" % os.waitstatus_to_exitcode(status)]
+                return app
+        """,
+    )
+    with serve(tmp_path) as server:
+        assert server.get() == b"3"

@@ -135,6 +135,112 @@ def test_systemd_is_not_told_of_an_application_that_fails_to_load(tmp_path, noti
     assert received(notify_socket) is None
 
 
+SERVER = "factory = baseplate_serve.wsgi"
+BLOCKING = """
+    import os, pathlib
+
+    def make_app(config):
+        return app
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        if environ["PATH_INFO"] == "/fork":
+            if not (pid := os.fork()):
+                import gevent
+                gevent.sleep(1)
+                os._exit(0)
+            return [str(pid).encode()]
+        pathlib.Path("blocked").touch()
+        while not os.path.exists("go"):
+            pass  # the hub doesn't run
+        return [b"done"]
+"""
+
+
+def watched(folder, notify_socket, *, pid="$$", usec="200000"):
+    """A server whose watchdog bites after 0.2 s; WATCHDOG_PID is its own unless *pid* says otherwise."""
+    script = ["sh", "-c", f'WATCHDOG_PID={pid} exec "$@"', "sh"]
+    environ = {"NOTIFY_SOCKET": notify_socket.getsockname(), "WATCHDOG_USEC": usec}
+    command = command_line("--bind", "127.0.0.1:0", "app.ini")
+    return ServerProcess(folder, command=[*script, *command], environ=environ)
+
+
+def everything(sock):
+    """What has arrived since the last look."""
+    return [*iter(lambda: received(sock), None)]
+
+
+def test_the_watchdog_is_fed_from_ready_to_the_end(tmp_path, notify_socket):
+    """In the drain and until the last reply, too: they may last longer than WatchdogSec=."""
+    write_service(tmp_path, server=f"{SERVER}\ndrain_time = 10 minutes", code=GATED)
+    with watched(tmp_path, notify_socket) as server:
+        server.wait_until_logged("is being loaded")
+        assert received(notify_socket) is None
+        (tmp_path / "go").touch()
+        assert wait_for(lambda: received(notify_socket), "a word to systemd") == "READY=1"
+        for _ in range(3):
+            assert wait_for(lambda: received(notify_socket), "its food") == "WATCHDOG=1"
+        server.signal(signal.SIGTERM)
+        wait_for(lambda: received(notify_socket) == "STOPPING=1", "the drain")
+        for _ in range(3):
+            assert wait_for(lambda: received(notify_socket), "its food") == "WATCHDOG=1"
+        assert server.stop() == 0
+
+
+def test_a_blocked_hub_does_not_feed_the_watchdog(tmp_path, notify_socket):
+    """A process that only looks alive is replaced."""
+    write_service(tmp_path, server=SERVER, code=BLOCKING)
+    with watched(tmp_path, notify_socket) as server, socket.socket() as client:
+        client.connect(server.wait_until_ready())
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        wait_for((tmp_path / "blocked").exists, "the handler blocks")
+        assert "WATCHDOG=1" in everything(notify_socket)
+        notify_socket.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            notify_socket.recv(100)
+        (tmp_path / "go").touch()
+        notify_socket.settimeout(DEADLINE_S)
+        assert notify_socket.recv(100) == b"WATCHDOG=1"
+        assert server.stop() == 0
+
+
+def test_a_forked_child_does_not_feed_the_watchdog(tmp_path, notify_socket):
+    """With NotifyAccess=all it would keep a blocked parent alive."""
+    write_service(tmp_path, server=SERVER, code=BLOCKING)
+    with watched(tmp_path, notify_socket) as server:
+        child = int(server.get("/fork"))
+        server.signal(signal.SIGSTOP)
+        wait_for(lambda: state(server.process.pid) == "T", "the parent sleeps")
+        everything(notify_socket)
+        wait_for(lambda: state(child) == "Z", "the child has run for a second, and ended")
+        assert everything(notify_socket) == []
+        server.signal(signal.SIGCONT)
+        assert server.stop() == 0
+
+
+def state(pid):
+    """One letter: 'T' stopped, 'Z' ended and not waited for."""
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0]
+
+
+def test_a_watchdog_of_another_process_is_not_fed(tmp_path, notify_socket):
+    """WATCHDOG_PID: a wrapper's, which feeds it itself."""
+    write_service(tmp_path, server=SERVER)
+    with watched(tmp_path, notify_socket, pid="1") as server:
+        server.wait_until_ready()
+        assert server.get() == b"hello"
+        assert server.stop() == 0
+    assert everything(notify_socket) == ["READY=1", "STOPPING=1"]
+
+
+def test_a_watchdog_without_a_time_is_refused_in_one_line(tmp_path, notify_socket):
+    write_service(tmp_path, server=SERVER)
+    with watched(tmp_path, notify_socket, usec="soon") as server:
+        assert server.wait() == 2
+        assert server.output == "baseplate-serve: WATCHDOG_USEC: expected a number from systemd, got 'soon'\n"
+
+
 @pytest.mark.skipif(not shutil.which("systemd-socket-activate"), reason="it comes with systemd")
 def test_systemds_own_tool_starts_it_with_the_first_connection(tmp_path):
     write_service(tmp_path, code=HELLO)

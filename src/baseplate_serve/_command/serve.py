@@ -83,6 +83,7 @@ def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSetting
     lifecycle = Lifecycle(SERVER_STATE)
     signals = Signals(lifecycle)
     worker = worker_of(os.environ, parent_pid=os.getppid())
+    watchdog = systemd.Watchdog(os.environ, pid=os.getpid())
     exporter = (
         make_exporter(os.environ, settings.metrics_endpoint, einhorn_worker=worker is not None)
         if settings.metrics_enabled
@@ -111,6 +112,7 @@ def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSetting
         log.info("listening on %s (%s)", listener.name, listener.origin)
         monitors = _monitor(server, app, settings, metrics)
         _tell_everybody(worker)
+        watchdog.start()
         if reloaded or worker is not None:
             parent = "the Einhorn master" if worker else "the parent, --reload,"
             gevent.spawn(_leave_with_parent, os.getppid(), parent, lifecycle)
@@ -123,6 +125,7 @@ def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSetting
         log.info("stopped while the application was being loaded")
         SERVER_STATE.phase = Phase.STOPPED
     finally:
+        watchdog.stop()
         if listener is not None:
             listener.close()
         if exporter is not None:

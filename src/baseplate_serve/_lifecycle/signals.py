@@ -67,6 +67,9 @@ class Signals:
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
         self._watcher = get_hub().loop.io(self._woken.fileno(), 1, ref=False)
         self._watcher.start(self._drain)
+        # gevent's os.fork() begins to listen for ended children after the first fork.  A child that has
+        # ended by then would be waited for for ever.
+        get_hub().loop.install_sigchld()
         for signum in STOP_SIGNALS:
             signal.signal(signum, self._on_stop)
             signal.siginterrupt(signum, False)

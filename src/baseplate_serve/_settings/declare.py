@@ -47,6 +47,12 @@ def _count(text: str) -> int:
     return count
 
 
+def _prefix(text: str) -> str:
+    if not text.startswith("/") or text.endswith("/"):
+        raise ValueError("no prefix of a path")
+    return text
+
+
 DURATION = Kind("a duration such as '30 seconds', or a number of seconds, 0 or more", _duration)
 COUNT = Kind("a whole number, 1 or more", _count)
 SWITCH = Kind("true or false", config.Boolean)
@@ -58,6 +64,7 @@ FORWARDED = Kind(
     "x-forwarded-for or forwarded",
     config.OneOf(**{name: name for name in ("x-forwarded-for", "forwarded")}),
 )
+PREFIX = Kind("a path such as '/api', with a slash before it and none behind", _prefix)
 DIRECTORY = Kind("the path of a directory", config.String)
 
 

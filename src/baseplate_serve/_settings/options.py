@@ -19,6 +19,7 @@ from baseplate_serve._settings.declare import (
     FILE,
     FORWARDED,
     NETWORKS,
+    PREFIX,
     SWITCH,
     Option,
     option,
@@ -210,6 +211,16 @@ class ServerSettings:
         absent="x-forwarded-for",
         says="Which header they write: `x-forwarded-for` with `x-forwarded-proto`, or `forwarded` (RFC "
         "7239). Another one of a client's own making may be passed on by them, and is not looked at.",
+        only="wsgi",
+    )
+    root_path: str = option(
+        "root_path",
+        PREFIX,
+        "",
+        absent="nothing is stripped",
+        says="The prefix that a proxy strips from every path before it sends us the request, not "
+        "percent-encoded. ASGI applications get it as `root_path`, and `path` with it; WSGI applications as "
+        "`SCRIPT_NAME`. Both make URLs with it that the proxy's clients can follow.",
         only="wsgi",
     )
     metrics_enabled: bool = option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from baseplate_serve._sockets.names import client_certificate
 
@@ -15,6 +16,14 @@ TLS_VERSIONS = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 
 
 def scope_of(request: Request, path: str, connection: AsgiConnection, prefix: str) -> dict[str, Any]:
+    """*prefix*: of the `Mount`.  What a proxy has stripped stands before it, as in the client's URL:
+    https://asgi.readthedocs.io/en/latest/specs/www.html#wsgi-compatibility
+    """
+    root = connection.settings.root_path
+    raw_path = request.raw_path
+    if root and path != "*":
+        path = root + path
+        raw_path = quote(root).encode() + raw_path
     websocket = request.is_websocket
     client, scheme = connection.origin(request)
     scope = {
@@ -24,9 +33,9 @@ def scope_of(request: Request, path: str, connection: AsgiConnection, prefix: st
         "method": request.method,
         "scheme": scheme.replace("http", "ws") if websocket else scheme,
         "path": path,
-        "raw_path": request.raw_path,
+        "raw_path": raw_path,
         "query_string": request.query,
-        "root_path": prefix,
+        "root_path": root + prefix,
         "headers": request.headers,
         "client": client,
         "server": connection.server,

@@ -58,6 +58,9 @@ class Tracked(WSGIHandler):
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
+        script_name = getattr(self.server, "script_name", "")
+        if script_name:
+            environ["SCRIPT_NAME"] = script_name
         forwarded = getattr(self.server, "forwarded", None)
         if forwarded is not None and forwarded.believes(self.client_address):
             forwarded.apply(environ)

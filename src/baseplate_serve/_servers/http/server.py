@@ -39,6 +39,7 @@ class HttpServer(GracefulServer, WSGIServer):
         self.forwarded = (
             Forwarded(settings.forwarded_from, settings.forwarded_header) if settings.forwarded_from else None
         )
+        self.script_name = settings.root_path.encode().decode("latin-1")  # PEP 3333: bytes, as characters
         self.limits = Limits(settings.max_head_size, settings.max_headers, settings.max_body_size)
         super().__init__(
             listener,

@@ -196,7 +196,7 @@ class StrictHandler(Responder):
 def _first_environ(server: Any, sock: Any, address: Any) -> dict[str, Any]:
     """What every environ of a connection begins with: made once, copied for each request."""
     environ: dict[str, Any] = server.get_environ()
-    environ["SCRIPT_NAME"] = ""
+    environ["SCRIPT_NAME"] = getattr(server, "script_name", "")
     if isinstance(address, tuple):
         environ["REMOTE_ADDR"] = str(address[0])
         environ["REMOTE_PORT"] = str(address[1])
