@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 from collections import defaultdict
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,7 +21,8 @@ from baseplate_serve._command.arguments import parse_arguments
 from baseplate_serve._servers.graceful import CLEAN_UP_S
 from baseplate_serve._settings.ini import read_ini
 from baseplate_serve._settings.read import read_settings
-from processes import run_to_end
+from deadline import DEADLINE_S, wait_for
+from processes import ServerProcess, command_line, run_to_end, write_service
 
 pytestmark = pytest.mark.process
 
@@ -285,3 +288,23 @@ def test_no_example_is_forgotten():
     """Each file stands in a test above, or in test_haproxy.py."""
     known = {*UNITS, "app.ini", "Dockerfile", "kubernetes.yaml", "einhorn.sh", "haproxy.cfg", "envoy.yaml"}
     assert {file.name for file in OPERATIONS.iterdir()} == known
+    page = (ROOT / "docs" / "operations.md").read_text()
+    for name in known:
+        assert f"`{name}`" in page
+
+
+def test_a_server_out_of_descriptors_serves_again_when_there_are_some(tmp_path):
+    """It waits a second at most before it tries again, and closes nobody whom it serves."""
+    write_service(tmp_path)
+    limited = ["sh", "-c", 'ulimit -n 40; exec "$@"', "sh", *command_line("--bind", "127.0.0.1:0", "app.ini")]
+    with ServerProcess(tmp_path, command=limited) as server, ExitStack() as stack:
+        address = server.wait_until_ready()
+        clients = [stack.enter_context(socket.create_connection(address, DEADLINE_S)) for _ in range(60)]
+        wait_for(lambda: "Too many open files" in server.output, "nothing is left")
+        clients[0].sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b" 200 " in clients[0].recv(1000)
+        for client in clients[1:30]:
+            client.close()
+        clients[-1].sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b" 200 " in clients[-1].recv(1000)
+        assert server.stop() == 0
