@@ -6,6 +6,7 @@
 # make test-languages  clients in C++ and Node; installs g++, libthrift, Boost's headers and an npm package
 # make check        ruff and mypy
 # make docs         write the generated pages
+# make audit        known vulnerabilities of what we depend on; asks pypi.org, fails without it
 # make bench        ours and its peers, side by side, as ratios    (ARGS='http --rounds 5')
 # make bench-loop   our event loop and its peers, likewise         (ARGS='--only sleep0 --rounds 3')
 # make clean        remove what the others made
@@ -20,7 +21,8 @@ VENV    ?= .venv-$(MINOR)
 BIN     := $(VENV)/bin
 BASEPLATE_VENV := .venv-baseplate-$(MINOR)
 
-.PHONY: help serve test conformance fuzz soak test-languages system-languages check docs bench bench-loop clean system-serve system-test
+.PHONY: help serve test conformance fuzz soak test-languages system-languages check docs audit bench bench-loop clean \
+	system-serve system-test
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -56,6 +58,14 @@ check: system-serve $(VENV)/installed-test
 
 docs: system-serve $(VENV)/installed
 	$(BIN)/python docs/generate.py
+
+# What a user gets, and nothing of ours for tests. --strict: what could not be looked up is a failure.
+audit: system-serve
+	$(PYTHON) -m venv --clear .venv-audit
+	.venv-audit/bin/python -m pip install --quiet .
+	.venv-audit/bin/python -m pip freeze --exclude baseplate-serve >.venv-audit/requirements.txt
+	.venv-audit/bin/python -m pip install --quiet pip-audit
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement .venv-audit/requirements.txt
 
 bench: system-test $(VENV)/installed-bench $(BASEPLATE_VENV)/installed
 	PYTHONPATH=tests/gen $(BIN)/python bench/run.py $(ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -171,7 +172,9 @@ def test_einhorn_replaces_its_workers_three_times_behind_haproxy(tmp_path):
     write_service(tmp_path, server="factory = baseplate_serve.wsgi\nstop_timeout = 20 seconds", code=HTTP)
     with socket.create_server(("127.0.0.1", 0)) as free:
         bind = "{}:{}".format(*free.getsockname())
-    einhorn = ["einhorn", "-m", "manual", "-n", str(len(WORKERS)), "-b", bind, "-d", "sock", "-e", "pid"]
+    line = (EXAMPLE.parent / "einhorn.sh").read_text().replace("\\\n", " ").splitlines()[-1]
+    line = line.replace("0.0.0.0:9090", bind).replace("/run/notes/", "").partition("baseplate-serve")[0]
+    einhorn = shlex.split(line)[1:]  # exec
     configuration = f"""
         defaults
             mode http

@@ -6,6 +6,7 @@ sd_listen_fds(3), sd_notify(3)
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -202,6 +203,18 @@ def test_a_blocked_hub_does_not_feed_the_watchdog(tmp_path, notify_socket):
         notify_socket.settimeout(DEADLINE_S)
         assert notify_socket.recv(100) == b"WATCHDOG=1"
         assert server.stop() == 0
+
+
+def test_what_blocked_it_is_in_the_log(tmp_path):
+    """systemd ends what doesn't feed its watchdog by SIGABRT; the unit has PYTHONFAULTHANDLER=1 for that."""
+    write_service(tmp_path, server=SERVER, code=BLOCKING)
+    with serve(tmp_path, environ={"PYTHONFAULTHANDLER": "1"}) as server, socket.socket() as client:
+        client.connect(server.wait_until_ready())
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        wait_for((tmp_path / "blocked").exists, "the handler blocks")
+        server.signal(signal.SIGABRT)
+        assert server.wait() == -signal.SIGABRT
+        assert re.search(r'File ".*/application.py", line \d+ in app', server.output)
 
 
 def test_a_forked_child_does_not_feed_the_watchdog(tmp_path, notify_socket):

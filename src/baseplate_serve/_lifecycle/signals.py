@@ -16,7 +16,6 @@ import gevent
 from gevent import get_hub, getcurrent
 from greenlet import GreenletExit
 
-from baseplate_serve._lifecycle.children import hear_of_the_first
 from baseplate_serve._lifecycle.dump import log_everything, log_interrupted
 from baseplate_serve._lifecycle.phase import Event, Phase
 
@@ -73,7 +72,6 @@ class Signals:
         for signum in STOP_SIGNALS:
             signal.signal(signum, self._on_stop)
             signal.siginterrupt(signum, False)
-        hear_of_the_first()
         signal.signal(signal.SIGUSR1, self._on_dump)
         signal.siginterrupt(signal.SIGUSR1, False)
 
