@@ -1,6 +1,6 @@
 # make serve        set everything up, then serve an example on localhost:9090
 # make test         set everything up, then the whole suite        (ARGS='-k name' for a part)
-# make conformance  other people's suites on our event loop
+# make conformance  other people's suites on our event loop and servers
 # make check        ruff and mypy
 # make docs         write the generated pages
 # make bench        ours and its peers, side by side, as ratios    (ARGS='http --rounds 5')
