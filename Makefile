@@ -1,6 +1,6 @@
 # make serve        set everything up, then serve an example on localhost:9090
 # make test         set everything up, then the whole suite        (ARGS='-k name' for a part)
-# make conformance  other people's suites on our event loop
+# make conformance  other people's suites on our event loop and servers
 # make fuzz         any bytes at all to all that is read, for minutes  (FUZZ_EXAMPLES=20000)
 # make soak         mixed load for half an hour: does anything grow?  (SECONDS=600)
 # make test-languages  clients in C++ and Node; installs g++, libthrift, Boost's headers and an npm package

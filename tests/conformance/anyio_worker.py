@@ -16,13 +16,14 @@ from gevent import monkey
 monkey.patch_all()
 
 import asyncio  # noqa: E402 (the standard library is patched first)
-import json  # noqa: E402
 import logging  # noqa: E402
 import pkgutil  # noqa: E402
 import socket  # noqa: E402
 
 import gevent  # noqa: E402
 import pytest  # noqa: E402
+
+from recorder import Recorder  # noqa: E402
 
 TEST_S = 20
 # anyio runs its tests so: the plugins that its pyproject.toml names, and no others.
@@ -67,34 +68,6 @@ class OneLoop:
         plugin.anyio_backend = anyio_backend
 
 
-class Recorder:
-    """A pytest plugin: what begins, and what it ended with."""
-
-    def __init__(self, results):
-        self.results = results
-        self.failed = self.skipped = None  # the present test's
-
-    def write(self, **line):
-        print(json.dumps(line), file=self.results, flush=True)
-
-    def pytest_collectreport(self, report):
-        if report.failed:
-            self.write(test=report.nodeid, failed=report.longreprtext)
-
-    def pytest_runtest_logstart(self, nodeid):
-        self.failed = self.skipped = None
-        self.write(begins=name_of(nodeid))
-
-    def pytest_runtest_logreport(self, report):
-        if report.failed:
-            self.failed = "\n".join([self.failed or "", report.longreprtext, report.capstderr])
-        if report.skipped:
-            self.skipped = str(report.longrepr)
-
-    def pytest_runtest_logfinish(self, nodeid):
-        self.write(test=name_of(nodeid), failed=self.failed, skipped=self.skipped)
-
-
 def give_localhost_both_addresses():
     """Half of the tests of sockets want `localhost` to be ::1, too, and not every /etc/hosts says so."""
     resolver = type(gevent.get_hub().resolver)
@@ -120,10 +93,6 @@ def give_localhost_both_addresses():
 def blocked_in_gevent(record):
     """Our debug mode's message that a step blocked; the suite keeps asyncio's such messages away itself."""
     return "handed the loop over" in record.msg or record.msg.startswith("The loop waited")
-
-
-def name_of(nodeid):
-    return nodeid.removeprefix("tests/")
 
 
 def main(suite, path, loop, *arguments):
