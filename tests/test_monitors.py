@@ -430,13 +430,23 @@ def watched():
     monitoring._watched.clear()
 
 
+def nothing():
+    pass
+
+
 def sqlalchemy_engine():
     import sqlalchemy
 
     engine = sqlalchemy.create_engine(
         "sqlite://", poolclass=sqlalchemy.QueuePool, pool_size=3, max_overflow=2
     )
-    return engine, engine.connect(), 5
+    connection = engine.connect()
+
+    def end():
+        connection.close()
+        engine.dispose()
+
+    return engine, end, 5
 
 
 def async_sqlalchemy_engine():
@@ -444,7 +454,7 @@ def async_sqlalchemy_engine():
 
     return (
         create_async_engine("postgresql+asyncpg://nobody@localhost/x", pool_size=4, max_overflow=0),
-        None,
+        nothing,
         4,
     )
 
@@ -452,35 +462,35 @@ def async_sqlalchemy_engine():
 def redis_client():
     import redis
 
-    return redis.Redis(max_connections=7), None, 7
+    return redis.Redis(max_connections=7), nothing, 7
 
 
 def blocking_redis_pool():
     import redis
 
-    return redis.BlockingConnectionPool(max_connections=6), None, 6
+    return redis.BlockingConnectionPool(max_connections=6), nothing, 6
 
 
 def async_redis_client():
     import redis.asyncio
 
-    return redis.asyncio.Redis(max_connections=8), None, 8
+    return redis.asyncio.Redis(max_connections=8), nothing, 8
 
 
 def asyncpg_pool():
     import asyncpg
 
-    return asyncpg.create_pool("postgresql://nobody@localhost/x", min_size=1, max_size=9), None, 9
+    return asyncpg.create_pool("postgresql://nobody@localhost/x", min_size=1, max_size=9), nothing, 9
 
 
 def psycopg_pool():
     library = pytest.importorskip("psycopg_pool", reason="psycopg finds no libpq here")
-    return library.ConnectionPool("host=localhost", min_size=1, max_size=11, open=False), None, 11
+    return library.ConnectionPool("host=localhost", min_size=1, max_size=11, open=False), nothing, 11
 
 
 def gevent_pool():
     pool = gevent.pool.Pool(12)
-    return pool, pool.spawn(gevent.sleep, 1000), 12
+    return pool, pool.spawn(gevent.sleep, 1000).kill, 12
 
 
 @pytest.mark.parametrize(
@@ -501,7 +511,7 @@ def test_pools_that_are_known(shown, make, in_use):
     async def in_loop():
         return make()  # asyncpg wants one
 
-    pool, used, limit = compat.wait(in_loop())
+    pool, end, limit = compat.wait(in_loop())
     monitoring.watch_pool("db", pool)
     monitor = ConnectionPoolMonitor({})
     monitor.collect(shown.metrics)
@@ -511,10 +521,7 @@ def test_pools_that_are_known(shown, make, in_use):
     batch = Recorder()
     monitor.report(batch)
     assert ("pool.in_use", {"client": "db"}, in_use) in batch.told
-    if used is not None:
-        getattr(used, "close", None) or used.kill()
-        if hasattr(used, "close"):
-            used.close()
+    end()
     loop = compat.attached_loop()
     loop.detach()
     loop.close()
