@@ -28,6 +28,8 @@ class PoolUse:
     limit: int | None
 
 
+REDIS_UNLIMITED = 2**31  # what redis makes of no limit
+
 _watched: dict[str, tuple[Any, Callable[[Any], PoolUse]]] = {}
 
 
@@ -36,6 +38,7 @@ def watch_pool(name: str, pool: Any) -> None:
 
     Raises: TypeError for a kind of pool that is not known.  Switches: no.
     """
+    pool = getattr(pool, "connection_pool", pool)  # of a client of redis
     _watched[name] = (pool, _reader_of(pool))
 
 
@@ -49,8 +52,8 @@ def _reader_of(pool: Any) -> Callable[[Any], PoolUse]:
     """What reads *pool*, found by what it has: none of their libraries has to be there."""
     readers: list[tuple[Callable[[Any], bool], Callable[[Any], PoolUse]]] = [
         (_is_engine, _engine),
-        (_has("connection_pool"), lambda client: _redis(client.connection_pool)),
-        (_has("_in_use_connections"), _redis),
+        (_has("_in_use_connections", "_available_connections"), _redis),
+        (_has("_connections", "pool", "max_connections"), _blocking_redis),
         (_has("get_stats", "min_size"), _psycopg),
         (_has("get_size", "get_idle_size", "get_max_size"), _asyncpg),
         (_has("greenlets", "free_count"), _gevent),
@@ -81,17 +84,22 @@ def _engine(engine: Any) -> PoolUse:
 
 
 def _redis(pool: Any) -> PoolUse:
-    blocking = getattr(pool, "pool", None)  # a queue, in which places without a connection are None
-    if blocking is not None and hasattr(pool, "_connections"):
-        idle = sum(1 for connection in blocking.queue if connection is not None)
-        return PoolUse(len(pool._connections) - idle, idle, pool.max_connections)  # noqa: SLF001 (no other way)
-    return PoolUse(len(pool._in_use_connections), len(pool._available_connections), pool.max_connections)  # noqa: SLF001 (likewise)
+    in_use, idle = len(pool._in_use_connections), len(pool._available_connections)  # noqa: SLF001 (no other way)
+    return PoolUse(in_use, idle, pool.max_connections if pool.max_connections < REDIS_UNLIMITED else None)
+
+
+def _blocking_redis(pool: Any) -> PoolUse:
+    idle = sum(1 for connection in pool.pool.queue if connection is not None)  # None: a place without one
+    return PoolUse(len(pool._connections) - idle, idle, pool.max_connections)  # noqa: SLF001 (no other way)
 
 
 def _psycopg(pool: Any) -> PoolUse:
     stats = pool.get_stats()
-    size, idle = stats.get("pool_size", 0), stats.get("pool_available", 0)
-    return PoolUse(size - idle, idle, stats.get("pool_max"))
+    limit = stats["pool_max"] or None  # a NullConnectionPool has none
+    if pool.closed:
+        return PoolUse(0, 0, limit)  # its size is what it would open
+    size, idle = stats["pool_size"], stats["pool_available"]
+    return PoolUse(size - idle, idle, limit)
 
 
 def _asyncpg(pool: Any) -> PoolUse:

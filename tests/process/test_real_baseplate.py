@@ -318,18 +318,52 @@ def test_a_queue_consumer(start):
     assert sum(message.startswith("handled") for message in server.messages) == 20
 
 
+EVERY_MONITOR = """
+monitoring.blocked_hub = 100 milliseconds
+monitoring.connection_pool = true
+monitoring.gc.timing = true
+"""
+
+
 def test_process_level_metrics_reach_the_metrics_client(start):
-    """Every ten seconds, as `<namespace>.runtime…`, tagged with host and process."""
+    """Every ten seconds by the clock, as `<namespace>.runtime…`, tagged with host and process."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as statsd:
         statsd.bind(("127.0.0.1", 0))
         statsd.settimeout(DEADLINE_S)
         port = statsd.getsockname()[1]
-        start(
-            "thrift_service:make_processor",
-            "factory = baseplate.server.thrift",
-            f"foo = 3\nmetrics.namespace = my_service\nmetrics.endpoint = 127.0.0.1:{port}",
+        server = start(
+            "thrift_service:make_heavy_processor",
+            f"factory = baseplate.server.thrift{EVERY_MONITOR}",
+            f"foo = 3\nmetrics.namespace = my_service\nmetrics.endpoint = 127.0.0.1:{port}\n"
+            "greeter.endpoint = 127.0.0.1:1",
         )
-        packet = wait_for(lambda: (data := statsd.recv(65536)) and b".runtime." in data and data, "a report")
-    assert b"my_service.runtime.open_connections" in packet
-    assert b"PID=" in packet
-    assert b"hostname=" in packet
+        assert is_healthy(server.wait_until_ready(), IsHealthyProbe.READINESS)
+        blocked = server.wait_until_logged(r"(?s)the hub was blocked for 0\.\d+ s by .*")
+        assert "in is_healthy" in blocked.group()
+        seconds, lines = [], []
+
+        def reported():
+            received = statsd.recv(65536).decode()
+            if ".runtime." in received:
+                seconds.append(time.time() % 10)
+                lines.extend(received.splitlines())
+            return ".runtime.hub_blocked" in received
+
+        wait_for(reported, "a report")
+    assert min(seconds) < 3  # later by what a slow machine takes
+    tags = f",hostname={socket.gethostname()},PID={server.process.pid}"
+    values = dict(re.findall(r"^my_service\.runtime\.([^:]+):([^|]+)\|", "\n".join(lines), re.MULTILINE))
+    assert {name.replace(tags, "") for name in values} == {
+        "open_connections",
+        "active_requests",
+        "hub_blocked",
+        "gc.elapsed",
+        *(
+            f"gc.{what},generation={n}"
+            for what in ("collections", "collected", "uncollectable")
+            for n in range(3)
+        ),
+        "pool.size,client=greeter",
+        "pool.in_use,client=greeter",
+    }
+    assert 200 < float(values["hub_blocked" + tags]) < 5000  # milliseconds

@@ -145,7 +145,7 @@ def _start(server: Any) -> None:
 def _monitor(
     server: Any, app: Any, settings: ServerSettings, metrics: RuntimeMetrics | None
 ) -> Monitors | None:
-    """Start the monitors.  Switches: no."""
+    """Start the monitors.  Switches: perhaps."""
     if metrics is None:
         return None
     wanted = monitors_for(

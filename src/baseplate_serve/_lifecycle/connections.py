@@ -64,14 +64,25 @@ class Connection:
         """A request has begun: its first bytes have arrived."""
         self.began_at = monotonic()
 
-    def ended(self) -> None:
-        """The reply has been handed to the kernel; the connection is idle again, or leaves now."""
+    def ended(self, *, failed: bool = False) -> None:
+        """The reply has been handed to the kernel; the connection is idle again, or leaves now.
+
+        *failed*: it tells of a failure on our side.
+        """
         if self.began_at is not None:
             self.idle_since = now = monotonic()
             self.tally.durations.append(now - self.began_at)
             self.began_at = None
+            if failed:
+                self.tally.errors += 1
         if self.leaving:
             shut(self.sock, socket.SHUT_RD)
+
+    def lost(self) -> None:
+        """The connection ends, and a request in flight has no reply."""
+        if self.began_at is not None:
+            self.began_at = None
+            self.tally.lost += 1
 
     def refused(self, reason: str) -> None:
         """What the client did is no request, and the connection closes for it."""
@@ -144,8 +155,7 @@ class Connections:
     def discard(self, connection: Connection) -> None:
         """Forget *connection*: it is closed, whatever was in flight."""
         self._open.discard(connection)
-        if connection.began_at is not None:
-            self.tally.lost += 1
+        connection.lost()
         if not self._open:
             self.none_left.set()
 

@@ -97,14 +97,14 @@ RECEIVED = _declare(
     "runtime_received_bytes",
     "counter",
     "bytes",
-    "What clients sent.  Not counted where an application's own pywsgi handler serves.",
+    "What clients sent, without what TLS adds.",
     "What comes in?",
 )
 SENT = _declare(
     "runtime_sent_bytes",
     "counter",
     "bytes",
-    "What clients were sent.  Not counted where an application's own pywsgi handler serves.",
+    "What clients were sent, without what TLS adds.",
     "What goes out?",
 )
 REFUSED = _declare(
@@ -112,7 +112,9 @@ REFUSED = _declare(
     "counter",
     "connections",
     "Connections that the server closed for what the client did: 'malformed', what it sent is no message "
-    "or is longer than a limit allows.",
+    "or is longer than a limit allows; 'entrance', no TLS handshake or PROXY header; or the option that it "
+    "outlasted: 'first_byte_timeout', 'head_timeout', 'body_timeout', 'send_timeout', "
+    "'websocket_ping_timeout'.  Idle connections that time out are not counted: that is how they end.",
     "Who sends what we do not serve?",
     labels=("reason",),
 )

@@ -1,7 +1,7 @@
 """``monitoring.blocked_hub``: who keeps the hub, for how long, and where.
 
-gevent's monitoring thread notices that no greenlet has been switched to for a while.  Here its word is taken
-for the beginning of a blockage, whose stack is kept; the first switch after it is the end.
+gevent's monitoring thread counts the switches between greenlets; a coroutine runs in a greenlet, too.
+Several times within the limit it looks whether there was one, and takes the stack of what runs if not.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+import warnings
+from collections import deque
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import gevent
-from gevent import config, events
+from gevent import config
 
 from baseplate_serve._metrics import declared
 from baseplate_serve._monitors.monitor import Monitor, Unavailable
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("baseplate_serve.monitoring")
 
+LOOKS = 4  # within the limit: a blockage is known that exactly, both ways
 LOOK_MIN_S = 0.005  # gevent's thread sleeps that long at least
+SELDOM_S = 3600.0
+KEPT_MAX = 1000  # durations for Baseplate's metrics client: nobody may be asking
 
 
 @dataclass
@@ -46,54 +51,63 @@ class BlockedHubMonitor(Monitor):
         self._limit_s = limit.total_seconds()
         self._hub: Any = gevent.get_hub()
         self._thread: Any = None
+        self._switched_at = monotonic()
         self._current: Blockage | None = None
-        self._over: list[Blockage] = []
-        self._to_report: list[float] = []
+        self._over: deque[Blockage] = deque()
+        self._to_report: deque[float] = deque(maxlen=KEPT_MAX)
 
     def start(self) -> None:
+        """Switches: yes."""
         if self._limit_s <= 0:
             raise Unavailable("monitoring.blocked_hub is off: it needs a duration of more than 0")
+        gevent.sleep(0)  # the thread takes a hub that has never run for one that is dead, and ends
+        look_s = max(self._limit_s / LOOKS, LOOK_MIN_S)
+        config.max_blocking_time = look_s  # the thread sleeps as long before it learns of ours
+        config.print_blocking_reports = False
         config.monitor_thread = True
-        config.max_blocking_time = self._limit_s
-        config.print_blocking_reports = False  # we log one of our own
-        events.subscribers.append(self._blocked)
-        self._thread = self._hub.start_periodic_monitoring_thread()
-        self._thread.add_monitoring_function(self._look, max(self._limit_s / 4, LOOK_MIN_S))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Unable to monitor memory usage")  # nobody has asked it to
+            self._thread = self._hub.start_periodic_monitoring_thread()
+        config.monitor_thread = False  # the hubs of worker threads need none
+        self._switched_at = monotonic()
+        self._thread.add_monitoring_function(self._look, look_s)
+        config.max_blocking_time = SELDOM_S  # gevent's own look, which keeps no duration
 
     def stop(self) -> None:
         if self._thread is not None:
-            events.subscribers.remove(self._blocked)
             self._thread.kill()
-            self._thread = None
+            self._thread = self._hub.periodic_monitoring_thread = None
 
     def collect(self, metrics: RuntimeMetrics) -> None:
-        over, self._over = self._over, []
-        for blockage in over:
-            metrics(declared.HUB_BLOCKED).observe(blockage.took_s)
-            self._to_report.append(blockage.took_s)
-            log.warning(
-                "the hub was blocked for %.3f s by %s:\n%s", blockage.took_s, blockage.who, blockage.stack
-            )
-        del self._to_report[:-1000]  # nobody may be asking
+        while self._over:
+            over = self._over.popleft()
+            metrics(declared.HUB_BLOCKED).observe(over.took_s)
+            self._to_report.append(over.took_s)
+            log.warning("the hub was blocked for %.3f s by %s:\n%s", over.took_s, over.who, over.stack)
 
     def report(self, batch: Any) -> None:
-        took, self._to_report = self._to_report, []
-        for seconds in took:
-            batch.timer("hub_blocked").send(seconds)
-
-    # In the monitoring thread, which must not use what gevent has patched: it only notes.
-
-    def _blocked(self, event: object) -> None:
-        if not isinstance(event, events.EventLoopBlocked) or self._current is not None:
-            return
-        frame = sys._current_frames().get(self._hub.thread_ident)  # noqa: SLF001 (its documented name)
-        stack = "".join(traceback.format_stack(frame)) if frame is not None else "nowhere"
-        self._current = Blockage(monotonic() - event.blocking_time, repr(event.greenlet), stack.rstrip())
+        while self._to_report:
+            batch.timer("hub_blocked").send(self._to_report.popleft())
 
     def _look(self, hub: Any) -> None:
-        del hub
-        current = self._current
-        if current is not None and self._thread._greenlet_tracer.greenlet_switch_counter:  # noqa: SLF001 (gevent tells it no other way)
-            current.took_s = monotonic() - current.began_at
-            self._over.append(current)
-            self._current = None
+        """In the monitoring thread, which must not use what gevent has patched: only notes."""
+        tracer = self._thread._greenlet_tracer  # noqa: SLF001 (gevent has no other name for it)
+        blocked = tracer.did_block_hub(hub)  # since the last time; who, too
+        now = monotonic()
+        if not blocked:
+            if self._current is not None:
+                self._current.took_s = now - self._current.began_at
+                self._over.append(self._current)
+                self._current = None
+            self._switched_at = now
+        elif self._current is None and now - self._switched_at >= self._limit_s:
+            self._current = Blockage(self._switched_at, _name(blocked[1]), _stack(hub))
+
+
+def _name(active: Any) -> str:
+    return getattr(active, "name", None) or type(active).__name__
+
+
+def _stack(hub: Any) -> str:
+    frame = sys._current_frames().get(hub.thread_ident)  # noqa: SLF001 (its documented name)
+    return "".join(traceback.format_stack(frame)).rstrip() if frame is not None else "  no Python code"

@@ -36,7 +36,7 @@ class Monitors:
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
 
     def start(self) -> None:
-        """Begin.  Switches: no."""
+        """Begin.  Switches: perhaps."""
         self._each(lambda monitor: monitor.start())
         self.collect()
         self._greenlets = [gevent.spawn(self._collect_always)]

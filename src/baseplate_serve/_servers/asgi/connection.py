@@ -134,9 +134,7 @@ class AsgiConnection:
 
     def answered(self, *, failed: bool) -> None:
         """The reply to what is served has been handed to the kernel.  Switches: no."""
-        self.tracked.ended()
-        if failed:
-            self._server.connections.tally.errors += 1
+        self.tracked.ended(failed=failed)
 
     def over(self, *, reusable: bool) -> None:
         """What was served is over; the connection may be used again, or closes.  Switches: no."""

@@ -49,6 +49,9 @@ class ClientLeft(BodyError):
     """The client has gone before its end."""
 
 
+CLIENT_LEFT = Refused("the client left within its body")
+
+
 class NoBody:
     """The input of a request that has none: one for all of them, as there is nothing to remember."""
 
@@ -251,7 +254,7 @@ class Body:
         if self._inbound.connection.timed_out:
             self.broken = Refused("the body took too long", 408)
             return BodyRefused(self.broken)
-        self.broken = Refused("the client left within its body")
+        self.broken = CLIENT_LEFT
         if self._chunked:
             return ClientLeft("unexpected end of file while parsing chunked data")
         return ClientLeft(f"unexpected end of file while reading request at position {self._taken}")

@@ -79,6 +79,7 @@ class Tracked(WSGIHandler):
             for piece in pieces:
                 connection.send_since = monotonic()
                 super()._sendall(piece)  # type: ignore[misc] # likewise
+                connection.tally.sent += len(piece)
         finally:
             connection.send_since = None
 
@@ -87,14 +88,15 @@ class Tracked(WSGIHandler):
         connection = self.connection
         if again is None:
             say_goodbye(self.socket)  # pywsgi closes it without
-        if isinstance(again, tuple) and connection.timed_out:  # pywsgi sees the end of the stream only
-            again = ("408", answer_to(Refused("the head took too long", 408), bodiless=False))
+        if isinstance(again, tuple):
+            if connection.timed_out:  # pywsgi sees the end of the stream only
+                again = ("408", answer_to(Refused("the head took too long", 408), bodiless=False))
+            else:
+                connection.refused("malformed")
         # pywsgi notes in its status that the reply could not be sent.
         sent = again is True or (self.headers_sent and not str(self.status).startswith("socket error"))
-        if sent and connection.began_at is not None:
-            connection.ended()
-            if abs(self.code or 0) >= 500:
-                connection.tally.errors += 1
+        if sent:
+            connection.ended(failed=(self.code or 0) >= 500)
         return again
 
     def finalize_headers(self) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from baseplate_serve._lifecycle.connections import Connection
+    from baseplate_serve._lifecycle.tally import Tally
     from baseplate_serve._servers.http.limits import Limits
 
 # Asked of the kernel for a head: many pipelined requests, and what is left of them is moved for each.
@@ -37,7 +38,7 @@ class Inbound:
     `buffer` holds what was received and not taken.
     """
 
-    __slots__ = ("_event", "_kernels", "_sock", "buffer", "closed", "connection", "upgraded")
+    __slots__ = ("_event", "_kernels", "_sock", "_tally", "buffer", "closed", "connection", "upgraded")
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
@@ -46,7 +47,13 @@ class Inbound:
         self.buffer = b""
         self.closed = False
         self.upgraded = False  # what is sent is no body, and may take its time
-        self.connection: Connection  # set before anything is received
+        self.connection: Connection  # both by `serve`
+        self._tally: Tally
+
+    def serve(self, connection: Connection) -> None:
+        """Tell *connection* from now on.  Before anything is received."""
+        self.connection = connection
+        self._tally = connection.tally
 
     def receive(self, most: int = PIECE) -> bytes:
         """Up to *most* bytes past the buffer; none at the end of the stream.
@@ -56,6 +63,7 @@ class Inbound:
         kernels = self._kernels
         if kernels is None:
             data: bytes = self._sock.recv(most)
+            self._tally.received += len(data)
             return data
         # gevent's recv() tries first, and an exception tells it that there is nothing, as there is between
         # two requests of a client that waits for its reply: waiting first saves 2 µs a request.
@@ -65,6 +73,7 @@ class Inbound:
                 data = kernels.recv(most)
             except BlockingIOError:
                 continue  # woken for nothing
+            self._tally.received += len(data)
             return data
 
     def receive_body(self, most: int = PIECE) -> bytes:

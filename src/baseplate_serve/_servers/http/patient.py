@@ -26,6 +26,11 @@ class PatientSocket(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Raises: OSError.  Switches: yes."""
+        received = self._receive_into(buffer)
+        self._connection.tally.received += received
+        return received
+
+    def _receive_into(self, buffer: Any) -> int:
         connection = self._connection
         if connection.began_at is None:
             received: int = self._sock.recv_into(buffer)

@@ -32,6 +32,7 @@ class Responder(Defaults):
     """The half of a handler that answers.  The other half says what the request was."""
 
     connection: Connection  # set by the server before `handle`
+    code: int  # of the response
 
     def __init__(self, sock: Any, address: Any, server: Any, inbound: Inbound, head: Head) -> None:
         super().__init__(sock, address, server, inbound)  # type: ignore[call-arg] # no stub has it
@@ -213,6 +214,7 @@ class Responder(Defaults):
     def _sendall(self, data: Any) -> None:
         """Raises: OSError.  Switches: yes, if the client does not take all of *data* at once."""
         sent = 0
+        size = len(data)
         try:
             if self._kernels is not None:
                 # Past gevent: its sendall() makes a view and a loop for what nearly always fits.  1 µs.
@@ -220,9 +222,10 @@ class Responder(Defaults):
                     sent = self._kernels.send(data)
                 except BlockingIOError:
                     sent = 0
-            if sent != len(data):
+            if sent != size:
                 send_rest(self.socket, memoryview(data)[sent:], self.connection)
         except OSError:
             self.unsendable = self.close_connection = True
             raise
-        self.response_length += len(data)
+        self.response_length += size
+        self.connection.tally.sent += size

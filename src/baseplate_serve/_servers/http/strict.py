@@ -15,7 +15,7 @@ import gevent
 from greenlet import GreenletExit
 
 from baseplate_serve._servers.forked import leave_if_forked
-from baseplate_serve._servers.http.body import NO_BODY, Body, BodyRefused, ClientLeft
+from baseplate_serve._servers.http.body import CLIENT_LEFT, NO_BODY, Body, BodyRefused, ClientLeft
 from baseplate_serve._servers.http.handler import describe
 from baseplate_serve._servers.http.head import Head
 from baseplate_serve._servers.http.inbound import Inbound
@@ -43,11 +43,10 @@ class StrictHandler(Responder):
 
     def handle(self) -> None:
         """Serve until either side closes.  Switches: yes."""
-        self._inbound.connection = self.connection
+        self._inbound.serve(self.connection)
         try:
             while self.handle_one_request():
                 pass
-            self.connection.ended()
             if self.lingers and not self.unsendable:
                 self._linger()
         finally:
@@ -66,11 +65,7 @@ class StrictHandler(Responder):
                 return False
             environ = self.environ = head.parse(data)
         except Refused as refused:
-            if not self.connection.timed_out:  # that was logged
-                log.warning("%s sent what is no request, disconnected: %s", self.connection.peer, refused)
-            self.headers_sent = False  # that was the request before
-            head.method = ""
-            self._answer(refused)
+            self._refuse_head(refused)
             return False
         except OSError as lost:
             log.debug("%s: %s", self.connection.peer, lost)
@@ -86,11 +81,29 @@ class StrictHandler(Responder):
         self.handle_one_response()
         if self.wsgi_input is not NO_BODY:
             self._end_body()
+        if self.unsendable:
+            self.connection.lost()
+            return False
+        self.connection.ended(failed=self.code >= 500)
         if self.close_connection:
             self.lingers = self.lingers or head.keeps_alive or bool(self._inbound.buffer)
             return False
-        self.connection.ended()
         return True
+
+    def _refuse_head(self, refused: Refused) -> None:
+        if not self.connection.timed_out:  # that was logged
+            log.warning("%s sent what is no request, disconnected: %s", self.connection.peer, refused)
+        self._count_refused()
+        self.headers_sent = False  # that was the request before
+        self._head.method = ""
+        self._answer(refused)
+
+    def _count_refused(self) -> None:
+        """Instead of a request that is over."""
+        if self.connection.timed_out:  # that was counted, as a connection
+            self.connection.lost()
+        else:
+            self.connection.refused("malformed")
 
     def _give_body(self, environ: dict[str, Any]) -> None:
         head = self._head
@@ -125,6 +138,10 @@ class StrictHandler(Responder):
             self.lingers = True
         if body.broken:
             log.warning("%s: %s, disconnected: %s", self.connection.peer, describe(self), body.broken)
+            if body.broken is CLIENT_LEFT:
+                self.connection.lost()
+            else:
+                self._count_refused()
 
     def handle_one_response(self) -> None:
         """Call the application and send what it answers.  Switches: yes."""
@@ -167,6 +184,7 @@ class StrictHandler(Responder):
     def _answer(self, refused: Refused) -> None:
         """The server's own response, if there is none yet; the connection closes."""
         self.close_connection = self.lingers = True
+        self.code = refused.status
         if self.headers_sent or self.unsendable:
             return
         self.headers_sent = True

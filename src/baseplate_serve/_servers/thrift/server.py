@@ -63,9 +63,7 @@ class ThriftServer(GracefulServer):
                 while transport.receive(leaving=connection.leaving):
                     if not self._process(protocol, transport):
                         break
-                    connection.ended()
-                    if protocol.failed:
-                        connection.tally.errors += 1
+                    connection.ended(failed=protocol.failed)
         except ConnectionLost as error:
             log.debug("%s: %s", connection.peer, error)
         except MalformedMessage as error:

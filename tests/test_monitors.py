@@ -1,0 +1,546 @@
+"""What the monitors see and tell."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import socket
+from contextlib import contextmanager
+from datetime import timedelta
+
+import gevent
+import gevent.pool
+import httpx
+import pytest
+from gevent import monkey
+from gevent.pywsgi import WSGIHandler
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram
+
+import asgi_harness
+import compat
+import thrift_harness
+from baseplate_serve import monitoring, wsgi
+from baseplate_serve._metrics import declared
+from baseplate_serve._metrics.declared import METRICS, RuntimeMetrics
+from baseplate_serve._monitors.blocked_hub import BlockedHubMonitor
+from baseplate_serve._monitors.choose import monitors_for
+from baseplate_serve._monitors.connection_pool import ConnectionPoolMonitor
+from baseplate_serve._monitors.coroutines import LoopMonitor
+from baseplate_serve._monitors.gc_stats import GcStatsMonitor
+from baseplate_serve._monitors.gc_timing import GcTimingMonitor
+from baseplate_serve._monitors.lag import LagMonitor
+from baseplate_serve._monitors.monitor import Monitor
+from baseplate_serve._monitors.monitors import Monitors
+from baseplate_serve._monitors.refcycle import RefCycleMonitor
+from baseplate_serve._monitors.requests import RequestMonitor
+from baseplate_serve._settings.options import ServerSettings
+from deadline import wait_for
+
+real_sleep = monkey.get_original("time", "sleep")  # blocks the whole thread, which nobody has patched
+
+
+class Shown:
+    """Metrics in a registry of their own, and what they show."""
+
+    def __init__(self):
+        self.registry = CollectorRegistry()
+        self.metrics = RuntimeMetrics(self.registry)
+
+    def __call__(self, name, **labels):
+        """The sum of the samples of *name* with these labels; None if there are none."""
+        found = [
+            sample.value
+            for metric in self.registry.collect()
+            for sample in metric.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+        return sum(found) if found else None
+
+
+@pytest.fixture
+def shown():
+    return Shown()
+
+
+# --- the declarations -------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.floats(0, 100), max_size=50))
+def test_many_values_at_once_are_what_each_would_have_been(values):
+    shown = Shown()
+    shown.metrics.observe_all(values, declared.REQUEST_DURATION)
+    registry = CollectorRegistry()
+    one_by_one = Histogram("x", "x", registry=registry, buckets=declared.REQUEST_DURATION.buckets)
+    for value in values:
+        one_by_one.observe(value)
+    buckets = [sample for sample in next(iter(registry.collect())).samples if sample.name == "x_bucket"]
+    assert len(buckets) == len(declared.REQUEST_DURATION.buckets) + 1
+    for bucket in buckets:
+        assert shown("runtime_request_duration_seconds_bucket", **bucket.labels) == bucket.value
+    assert shown("runtime_request_duration_seconds_count") == len(values)
+    assert shown("runtime_request_duration_seconds_sum") == pytest.approx(sum(values))
+
+
+def test_names_are_prometheus_and_unique():
+    names = [metric.name for metric in METRICS]
+    assert len(set(names)) == len(names)
+    for metric in METRICS:
+        assert metric.name.startswith("runtime_")
+        assert metric.says.endswith(".")
+        assert metric.answers.endswith("?")
+        if metric.kind == "histogram":
+            assert metric.name.endswith("_seconds")
+
+
+# --- running them -----------------------------------------------------------------------------------------
+
+
+class Recorder:
+    """A metrics client as Baseplate's: keeps what it is told."""
+
+    def __init__(self):
+        self.told = []
+        self.namespace = b"service"
+        self.base_tags = {}
+
+    def batch(self):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        pass
+
+    def gauge(self, name, tags=None):
+        return Told(self, name, tags)
+
+    timer = gauge
+
+
+class Told:
+    def __init__(self, recorder, name, tags):
+        self.tell = lambda value: recorder.told.append((name, tags, value))
+        self.replace = self.send = self.tell
+
+
+def test_a_monitor_that_fails_is_off_from_then_on_and_said_once(shown, caplog):
+    class Fails(Monitor):
+        def collect(self, metrics):
+            raise RuntimeError("no such thing")
+
+    class Counts(Monitor):
+        collected = 0
+
+        def collect(self, metrics):
+            self.collected += 1
+
+    counts = Counts()
+    monitors = Monitors([Fails(), counts], shown.metrics)
+    monitors.start()
+    monitors.collect()
+    monitors.stop()
+    assert counts.collected == 3
+    assert caplog.text.count("Fails failed and is off from now on") == 1
+
+
+def test_the_defaults_are_those_of_baseplates_documentation():
+    chosen = monitors_for(ServerSettings(), object(), pool=None, reporters={})
+    assert [type(monitor).__name__ for monitor in chosen] == ["PhaseMonitor", "LagMonitor", "GcStatsMonitor"]
+    with thrift_harness.serving(thrift_harness.HeaderProcessor(thrift_harness.Handler())) as server:
+        chosen = monitors_for(ServerSettings(), server, pool=None, reporters={})
+        names = [type(monitor).__name__ for monitor in chosen]
+    assert names == ["PhaseMonitor", "LagMonitor", "RequestMonitor", "ConcurrencyMonitor", "GcStatsMonitor"]
+
+
+# --- Baseplate's ------------------------------------------------------------------------------------------
+
+
+def block_the_hub(seconds):
+    real_sleep(seconds)
+
+
+@pytest.mark.parametrize("in_coroutine", [False, True])
+def test_a_blockage_is_told_with_its_duration_and_its_stack(shown, caplog, in_coroutine):
+    monitor = BlockedHubMonitor(timedelta(milliseconds=40))
+    monitor.start()
+    try:
+        gevent.sleep(0.1)  # the thread is under way
+
+        async def blocks():
+            block_the_hub(0.25)
+
+        if in_coroutine:
+            compat.wait(blocks())
+        else:
+            gevent.spawn(block_the_hub, 0.25).join()
+
+        def told():
+            monitor.collect(shown.metrics)
+            return shown("runtime_hub_blocked_seconds_count")
+
+        assert wait_for(told, "it is told") == 1
+    finally:
+        monitor.stop()
+        if in_coroutine:
+            loop = compat.attached_loop()
+            loop.detach()
+            loop.close()
+    assert 0.15 < shown("runtime_hub_blocked_seconds_sum") < 2
+    assert "in block_the_hub" in caplog.text
+    batch = Recorder()
+    monitor.report(batch)
+    assert [name for name, _, _ in batch.told] == ["hub_blocked"]
+
+
+def test_gc_stats(shown):
+    gc.collect()
+    monitor = GcStatsMonitor()
+    monitor.collect(shown.metrics)
+    assert shown("runtime_gc", statistic="collections", generation="2", PID=str(os.getpid())) >= 1
+    batch = Recorder()
+    monitor.report(batch)
+    assert ("gc.uncollectable", {"generation": 0}, 0) in batch.told
+
+
+def test_gc_timing(shown):
+    monitor = GcTimingMonitor()
+    monitor.start()
+    gc.collect()
+    monitor.stop()
+    gc.collect()
+    monitor.collect(shown.metrics)
+    assert shown("runtime_gc_duration_seconds_count", generation="2") == 1
+    assert shown("runtime_gc_duration_seconds_sum", generation="2") > 0
+    batch = Recorder()
+    monitor.report(batch)
+    assert [name for name, _, _ in batch.told] == ["gc.elapsed"]
+
+
+class Node:
+    pass
+
+
+def test_reference_cycles_are_drawn(shown, tmp_path, caplog):
+    monitor = RefCycleMonitor(str(tmp_path))
+    gc.collect()
+    monitor.start()
+    try:
+        assert not gc.isenabled()
+        node = Node()
+        node.itself = node
+        del node
+        drawn = monitor.look()
+    finally:
+        monitor.stop()
+    assert gc.isenabled()
+    assert gc.garbage == []
+    with open(drawn, "rb") as file:
+        assert file.read(8) == b"\x89PNG\r\n\x1a\n"
+    assert "freed by garbage collection alone" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("directory", "remedy"),
+    [("no/such", "is no writable directory; make it"), (".", "install graphviz")],
+)
+def test_what_refcycle_needs_is_said_once(shown, monkeypatch, caplog, directory, remedy):
+    monkeypatch.setenv("PATH", "")
+    monitors = Monitors([RefCycleMonitor(directory)], shown.metrics)
+    monitors.start()
+    monitors.collect()
+    monitors.stop()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert remedy in caplog.text
+    assert gc.isenabled()
+
+
+# --- ours -------------------------------------------------------------------------------------------------
+
+
+def test_lag(shown):
+    monitor = LagMonitor()
+    monitor.start()
+    gevent.sleep(0.01)
+    real_sleep(0.3)  # over the time that it is due
+    gevent.sleep(0.01)
+    monitor.collect(shown.metrics)
+    monitor.stop()
+    assert 1 <= shown("runtime_hub_lag_seconds_count") <= 3  # three where the machine is slow
+    assert 0.1 < shown("runtime_hub_lag_seconds_sum") < 2
+
+
+def test_a_thrift_servers_requests(shown, caplog):
+    handler = thrift_harness.Handler()
+    with thrift_harness.serving(thrift_harness.HeaderProcessor(handler)) as server:
+        monitor = RequestMonitor(server)
+        with thrift_harness.client(server) as client:
+            for _ in range(3):
+                client.ping()
+            with pytest.raises(Exception, match="Internal error"):
+                client.fail()
+        with socket.create_connection(server.address) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            sock.recv(100)
+        wait_for(lambda: len(server.connections) == 0, "both have left")
+        monitor.collect(shown.metrics)
+    assert shown("runtime_requests_total", outcome="ok") == 3
+    assert shown("runtime_requests_total", outcome="error") == 1
+    assert shown("runtime_requests_total", outcome="lost") == 0
+    assert shown("runtime_connections_refused_total", reason="malformed") == 1
+    assert shown("runtime_request_duration_seconds_count") == 4
+    assert shown("runtime_received_bytes_total") > 4 * 30
+    assert shown("runtime_sent_bytes_total") > 4 * 30
+
+
+async def asgi_app(scope, receive, send):
+    if scope["path"] == "/fail":
+        raise RuntimeError("as it should")
+    if scope["path"] == "/hang":
+        await receive()
+        await receive()
+        return
+    status = 503 if scope["path"] == "/503" else 200
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.body", "body": b"0123456789"})
+
+
+def wsgi_app(environ, start_response):
+    if environ["PATH_INFO"] == "/fail":
+        raise RuntimeError("as it should")
+    start_response("503 No" if environ["PATH_INFO"] == "/503" else "200 OK", [("Content-Length", "10")])
+    return [b"0123456789"]
+
+
+class OwnHandler(WSGIHandler):
+    pass
+
+
+@contextmanager
+def serving(kind, app):
+    if kind == "asgi":
+        with asgi_harness.serving(app) as server:
+            yield server
+        return
+    config = {"factory": "", "stop_timeout": "5"}
+    if kind == "own handler":
+        config["handler"] = f"{__name__}:OwnHandler"
+    server = wsgi.make_server(config, socket.create_server(("127.0.0.1", 0)), app)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["asgi", "wsgi", "own handler"])
+def http_server(request):
+    with serving(request.param, asgi_app if request.param == "asgi" else wsgi_app) as server:
+        yield server
+
+
+def test_an_http_servers_requests(shown, http_server, caplog):
+    caplog.set_level(logging.CRITICAL)
+    monitor = RequestMonitor(http_server)
+    for path in ("/", "/", "/503", "/fail"):
+        httpx.get(asgi_harness.url(http_server, path), headers={"Connection": "close"})
+    with asgi_harness.connected(http_server) as sock:
+        sock.sendall(b"nonsense\r\n\r\n")
+        asgi_harness.everything(sock)
+    wait_for(lambda: len(http_server.connections) == 0, "all have left")
+    monitor.collect(shown.metrics)
+    assert shown("runtime_requests_total", outcome="ok") == 2
+    assert shown("runtime_requests_total", outcome="error") == 2
+    assert shown("runtime_requests_total", outcome="lost") == 0
+    assert shown("runtime_connections_refused_total", reason="malformed") == 1
+    assert shown("runtime_request_duration_seconds_count") == 4
+    assert shown("runtime_received_bytes_total") > 200
+    assert shown("runtime_sent_bytes_total") > 200
+
+
+@pytest.mark.parametrize(
+    ("sent", "outcome"),
+    [
+        (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n", "malformed"),
+        (b"GET / HTTP/1.1\r\nHost:", "lost"),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n12345", "lost"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["asgi", "wsgi"])
+def test_a_request_that_has_no_end_is_not_a_request_served(shown, kind, sent, outcome):
+    async def reads(scope, receive, send):
+        while (await receive()).get("more_body"):
+            pass
+        await asgi_app({**scope, "path": "/"}, receive, send)
+
+    def reads_too(environ, start_response):
+        environ["wsgi.input"].read()
+        return wsgi_app(environ, start_response)
+
+    with serving(kind, reads if kind == "asgi" else reads_too) as server:
+        monitor = RequestMonitor(server)
+        with asgi_harness.connected(server) as sock:
+            sock.sendall(sent)
+            sock.shutdown(socket.SHUT_WR)
+            asgi_harness.everything(sock)
+        wait_for(lambda: len(server.connections) == 0, "it has left")
+        monitor.collect(shown.metrics)
+    assert shown("runtime_requests_total", outcome="ok") == 0
+    assert shown("runtime_requests_total", outcome="error") == 0
+    assert shown("runtime_requests_total", outcome="lost") == int(outcome == "lost")
+    assert (shown("runtime_connections_refused_total", reason="malformed") or 0) == int(outcome != "lost")
+
+
+def test_a_client_that_leaves_before_the_reply_is_a_lost_request(shown):
+    with asgi_harness.serving(asgi_app) as server:
+        monitor = RequestMonitor(server)
+        with asgi_harness.connected(server) as sock:
+            sock.sendall(b"GET /hang HTTP/1.1\r\nHost: h\r\n\r\n")
+            wait_for(server.in_flight, "it is in flight")
+        wait_for(lambda: len(server.connections) == 0, "it has left")
+        monitor.collect(shown.metrics)
+    assert shown("runtime_requests_total", outcome="lost") == 1
+    assert shown("runtime_requests_total", outcome="ok") == 0
+
+
+def test_the_loop(shown):
+    loop = compat.attached_loop()
+    monitor = LoopMonitor(loop)
+    before = loop.hand_offs
+
+    async def blocks():
+        gevent.sleep(0.001)
+
+    compat.wait(blocks())
+    monitor.collect(shown.metrics)
+    monitor.collect(shown.metrics)
+    assert shown("runtime_loop_hand_offs_total") == loop.hand_offs == before + 1
+    assert shown("runtime_loop_tasks") == 0
+    loop.detach()
+    loop.close()
+
+
+# --- pools ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def watched():
+    yield
+    monitoring._watched.clear()
+
+
+def nothing():
+    pass
+
+
+def sqlalchemy_engine():
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(
+        "sqlite://", poolclass=sqlalchemy.QueuePool, pool_size=3, max_overflow=2
+    )
+    connection = engine.connect()
+
+    def end():
+        connection.close()
+        engine.dispose()
+
+    return engine, end, 5
+
+
+def async_sqlalchemy_engine():
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    return (
+        create_async_engine("postgresql+asyncpg://nobody@localhost/x", pool_size=4, max_overflow=0),
+        nothing,
+        4,
+    )
+
+
+def redis_client():
+    import redis
+
+    return redis.Redis(max_connections=7), nothing, 7
+
+
+def blocking_redis_pool():
+    import redis
+
+    return redis.BlockingConnectionPool(max_connections=6), nothing, 6
+
+
+def async_redis_client():
+    import redis.asyncio
+
+    return redis.asyncio.Redis(max_connections=8), nothing, 8
+
+
+def asyncpg_pool():
+    import asyncpg
+
+    return asyncpg.create_pool("postgresql://nobody@localhost/x", min_size=1, max_size=9), nothing, 9
+
+
+def psycopg_pool():
+    library = pytest.importorskip("psycopg_pool", reason="psycopg finds no libpq here")
+    return library.ConnectionPool("host=localhost", min_size=1, max_size=11, open=False), nothing, 11
+
+
+def gevent_pool():
+    pool = gevent.pool.Pool(12)
+    return pool, pool.spawn(gevent.sleep, 1000).kill, 12
+
+
+@pytest.mark.parametrize(
+    ("make", "in_use"),
+    [
+        (sqlalchemy_engine, 1),
+        (async_sqlalchemy_engine, 0),
+        (redis_client, 0),
+        (blocking_redis_pool, 0),
+        (async_redis_client, 0),
+        (asyncpg_pool, 0),
+        (psycopg_pool, 0),
+        (gevent_pool, 1),
+    ],
+)
+@pytest.mark.usefixtures("watched")
+def test_pools_that_are_known(shown, make, in_use):
+    async def in_loop():
+        return make()  # asyncpg wants one
+
+    pool, end, limit = compat.wait(in_loop())
+    monitoring.watch_pool("db", pool)
+    monitor = ConnectionPoolMonitor({})
+    monitor.collect(shown.metrics)
+    assert shown("runtime_pool_connections", pool="db", state="in_use") == in_use
+    assert shown("runtime_pool_connections", pool="db", state="idle") == 0
+    assert shown("runtime_pool_limit", pool="db") == limit
+    batch = Recorder()
+    monitor.report(batch)
+    assert ("pool.in_use", {"client": "db"}, in_use) in batch.told
+    end()
+    loop = compat.attached_loop()
+    loop.detach()
+    loop.close()
+
+
+def test_baseplates_clients_tell_by_themselves():
+    def reporter(batch):
+        batch.gauge("pool.size").replace(3)
+        tags.append(dict(batch.base_tags))
+
+    tags = []
+    batch = Recorder()
+    ConnectionPoolMonitor({"redis": reporter}).report(batch)
+    assert batch.told == [("pool.size", None, 3)]
+    assert tags == [{"client": "redis"}]
+    assert batch.base_tags == {}
+
+
+@pytest.mark.parametrize("pool", [object(), [], "redis://localhost"])
+def test_what_is_no_pool_is_a_type_error(pool):
+    with pytest.raises(TypeError, match="watch_pool knows SQLAlchemy's engines"):
+        monitoring.watch_pool("db", pool)
