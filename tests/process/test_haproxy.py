@@ -33,8 +33,8 @@ pytestmark = [
 
 WORKERS = (1, 2, 3, 4)
 ROUNDS = 3
-# A second SIGTERM ends the drain, as soon as HAProxy has noticed: on a busy machine, too. With AS_DEPLOYED=1 in
-# the environment checks and drain take the times that the examples give them, some three minutes.
+# A second SIGTERM ends the drain, as soon as HAProxy has noticed: on a busy machine, too. With AS_DEPLOYED
+# in the environment checks and drain take the times that the examples give them, some three minutes.
 AS_DEPLOYED = "AS_DEPLOYED" in os.environ
 STOPPING = f"drain_time = {'10 seconds' if AS_DEPLOYED else '1 minute'}\nstop_timeout = 30 seconds"
 
