@@ -54,7 +54,8 @@ class HaProxy:
 
     def _serves(self):
         assert self.process.poll() is None, self.log.read_text()
-        return (self.folder / "admin.sock").exists() and self.rows()
+        with socket.socket(socket.AF_UNIX) as trying:  # the file is there before anybody listens on it
+            return trying.connect_ex(str(self.folder / "admin.sock")) == 0
 
     def rows(self):
         """What `show stat` says: a dictionary for each frontend, backend and server."""

@@ -211,7 +211,9 @@ def test_systemd_would_take_the_units(tmp_path):
     checked = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *names], capture_output=True, text=True, check=False
     )
-    assert (checked.returncode, checked.stderr) == (0, "")
+    complaints = [line for line in checked.stderr.splitlines() if "notes" in line]  # not of the machine's own
+    assert complaints == []
+    assert checked.returncode == 0
 
 
 def test_the_service_is_started_as_our_command_line_wants_it():
