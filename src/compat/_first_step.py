@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from contextlib import contextmanager
 from types import CoroutineType
@@ -29,20 +28,19 @@ _throw = greenlet.greenlet.throw
 set_asyncgen_hooks = sys.set_asyncgen_hooks
 
 
-if sys.version_info >= (3, 12):
-    first_step_taken = functools.partial(HubTask, eager_start=True)
-else:
+EAGER = sys.version_info >= (3, 12)
 
-    def first_step_taken(coro: Any, *, loop: Any, context: Context) -> HubTask:
-        """What an eager task is from Python 3.12 on."""
-        pending, loop._wake_pending = loop._wake_pending, True  # it asks for a turn, and gets this one
-        try:
-            task = HubTask(coro, loop=loop, context=context)
-        finally:
-            loop._wake_pending = pending
-        step = loop._ready.pop()
-        step._callback(*step._args)
-        return task
+
+def first_step_taken(coro: Any, loop: Any, context: Context) -> HubTask:
+    """What an eager task is from Python 3.12 on."""
+    pending, loop._wake_pending = loop._wake_pending, True  # it asks for a turn, and gets this one
+    try:
+        task = HubTask(coro, loop=loop, context=context)
+    finally:
+        loop._wake_pending = pending
+    step = loop._ready.pop()
+    step._callback(*step._args)
+    return task
 
 
 class StepGreenlet(gevent.Greenlet):  # type: ignore[type-arg] # returns anything
@@ -92,7 +90,10 @@ class StepGreenlet(gevent.Greenlet):  # type: ignore[type-arg] # returns anythin
         set_asyncgen_hooks(*attached._asyncgen_hooks)
         blocked = attached.hand_offs + attached.holds
         try:
-            task = first_step_taken(coro, loop=attached, context=context)
+            if EAGER:
+                task = HubTask(coro, loop=attached, context=context, eager_start=True)
+            else:
+                task = first_step_taken(coro, attached, context)
         finally:
             set_running_loop(None)
             attached._active = None
