@@ -23,6 +23,8 @@ import asgi_harness
 import compat
 import thrift_harness
 from baseplate_serve import monitoring, wsgi
+from baseplate_serve._lifecycle.connections import Connection
+from baseplate_serve._lifecycle.tally import DURATIONS_MAX, Tally
 from baseplate_serve._metrics import declared
 from baseplate_serve._metrics.declared import METRICS, RuntimeMetrics
 from baseplate_serve._monitors.blocked_hub import BlockedHubMonitor
@@ -390,6 +392,16 @@ def test_a_request_that_has_no_end_is_not_a_request_served(shown, kind, sent, ou
     assert shown("runtime_requests_total", outcome="error") == 0
     assert shown("runtime_requests_total", outcome="lost") == int(outcome == "lost")
     assert (shown("runtime_connections_refused_total", reason="malformed") or 0) == int(outcome != "lost")
+
+
+def test_where_nobody_looks_what_is_counted_does_not_pile_up():
+    """With metrics off, for as long as the process lives."""
+    connection = Connection(None, None)
+    connection.tally = Tally()
+    for _ in range(DURATIONS_MAX + 10):
+        connection.began()
+        connection.ended()
+    assert len(connection.tally.durations) == DURATIONS_MAX
 
 
 def test_a_client_that_leaves_before_the_reply_is_a_lost_request(shown):

@@ -4,15 +4,17 @@ carries them to the metrics once a second.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
+
+DURATIONS_MAX = 65536  # more than a process serves between two looks; where nobody looks it ends there, too
 
 
 @dataclass(frozen=True)
 class Counted:
     """What was counted between two looks."""
 
-    durations: list[float]  # seconds; of every request that got its reply
+    durations: deque[float]  # seconds; of every request that got its reply
     errors: int  # of those replies that tell of a failure on our side
     lost: int  # requests whose connection ended before the reply
     refused: Counter[str]  # connections closed for what the client did, by reason
@@ -26,7 +28,7 @@ class Tally:
     __slots__ = ("durations", "errors", "lost", "received", "refused", "sent")
 
     def __init__(self) -> None:
-        self.durations: list[float] = []
+        self.durations: deque[float] = deque(maxlen=DURATIONS_MAX)
         self.errors = 0
         self.lost = 0
         self.refused: Counter[str] = Counter()
