@@ -552,6 +552,35 @@ def test_baseplates_clients_tell_by_themselves():
     assert batch.base_tags == {}
 
 
+@pytest.mark.usefixtures("watched")
+def test_a_pool_that_cannot_be_read_is_said_once_and_asked_again(shown, caplog):
+    class Pool(gevent.pool.Pool):
+        broken = False
+
+        def __len__(self):
+            if self.broken:
+                raise RuntimeError("closed")
+            return 3
+
+    def reporter(batch):
+        raise RuntimeError("not connected")
+
+    pool = Pool(5)
+    monitoring.watch_pool("mine", pool)
+    monitor = ConnectionPoolMonitor({"redis": reporter})
+    pool.broken = True
+    for _ in range(3):
+        monitor.collect(shown.metrics)
+        batch = Recorder()
+        monitor.report(batch)
+    assert (batch.told, batch.base_tags) == ([], {})
+    texts = [record.getMessage() for record in caplog.records]
+    assert texts == [f"the connection pool of {name} cannot be read" for name in ("mine", "redis")]
+    pool.broken = False
+    monitor.collect(shown.metrics)
+    assert shown("runtime_pool_connections", pool="mine", state="in_use") == 3
+
+
 @pytest.mark.parametrize("pool", [object(), [], "redis://localhost"])
 def test_what_is_no_pool_is_a_type_error(pool):
     with pytest.raises(TypeError, match="watch_pool knows SQLAlchemy's engines"):

@@ -86,12 +86,12 @@ def _some(names: Iterable[str]) -> str:
 
 def greenlets() -> Iterator[Standing]:
     """Every greenlet of this thread that has begun and not ended."""
-    here, hub = greenlet.getcurrent(), gevent.get_hub()
+    here = greenlet.getcurrent()
     for each in gc.get_objects():
         if isinstance(each, greenlet.greenlet) and each:
             frame = sys._getframe(1) if each is here else each.gr_frame  # noqa: SLF001 (its documented name)
             if frame is not None:
-                name = "the hub" if each is hub else _name(each)
+                name = _name(each)
                 if each is here:
                     name += ", which writes this"
                 yield Standing(name, _stack(frame), *_spawned(each))
@@ -108,6 +108,10 @@ def _spawned(each: Any) -> tuple[str, str]:
 
 
 def _name(each: Any) -> str:
+    if each is gevent.get_hub():
+        return "the hub"
+    if each.parent is None:
+        return "the main greenlet"
     return getattr(each, "name", None) or type(each).__name__
 
 

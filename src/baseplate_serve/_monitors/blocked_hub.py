@@ -19,7 +19,7 @@ import gevent
 from gevent import config
 
 from baseplate_serve._metrics import declared
-from baseplate_serve._monitors.monitor import Monitor, Unavailable
+from baseplate_serve._monitors.monitor import REPORTED_MAX, Monitor, Unavailable
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -31,7 +31,6 @@ log = logging.getLogger("baseplate_serve.monitoring")
 LOOKS = 4  # within the limit: a blockage is known that exactly, both ways
 LOOK_MIN_S = 0.005  # gevent's thread sleeps that long at least
 SELDOM_S = 3600.0
-KEPT_MAX = 1000  # durations for Baseplate's metrics client: nobody may be asking
 
 
 @dataclass
@@ -54,7 +53,7 @@ class BlockedHubMonitor(Monitor):
         self._switched_at = monotonic()
         self._current: Blockage | None = None
         self._over: deque[Blockage] = deque()
-        self._to_report: deque[float] = deque(maxlen=KEPT_MAX)
+        self._to_report: deque[float] = deque(maxlen=REPORTED_MAX)
 
     def start(self) -> None:
         """Switches: yes."""
