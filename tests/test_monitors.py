@@ -131,8 +131,13 @@ class Told:
 
 def test_a_monitor_that_fails_is_off_from_then_on_and_said_once(shown, caplog):
     class Fails(Monitor):
+        stopped = 0
+
         def collect(self, metrics):
             raise RuntimeError("no such thing")
+
+        def stop(self):
+            self.stopped += 1
 
     class Counts(Monitor):
         collected = 0
@@ -141,11 +146,13 @@ def test_a_monitor_that_fails_is_off_from_then_on_and_said_once(shown, caplog):
             self.collected += 1
 
     counts = Counts()
-    monitors = Monitors([Fails(), counts], shown.metrics)
+    fails = Fails()
+    monitors = Monitors([fails, counts], shown.metrics)
     monitors.start()
     monitors.collect()
     monitors.stop()
     assert counts.collected == 3
+    assert fails.stopped == 1
     assert caplog.text.count("Fails failed and is off from now on") == 1
 
 
@@ -226,7 +233,7 @@ class Node:
     pass
 
 
-def test_reference_cycles_are_drawn(shown, tmp_path, caplog):
+def test_reference_cycles_are_drawn(shown, tmp_path, caplog, capfd):
     monitor = RefCycleMonitor(str(tmp_path))
     gc.collect()
     monitor.start()
@@ -236,13 +243,16 @@ def test_reference_cycles_are_drawn(shown, tmp_path, caplog):
         node.itself = node
         del node
         drawn = monitor.look()
+        again = monitor.look()
     finally:
         monitor.stop()
     assert gc.isenabled()
     assert gc.garbage == []
     with open(drawn, "rb") as file:
         assert file.read(8) == b"\x89PNG\r\n\x1a\n"
-    assert "freed by garbage collection alone" in caplog.text
+    assert "freed by garbage collection alone: 1 objects" in caplog.text
+    assert again is None, "what was found is freed"
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ class Monitor:
         """Begin.  Raises: Unavailable."""
 
     def stop(self) -> None:
-        """Undo what `start` did."""
+        """Undo what `start` did.  Raises: nothing."""
 
     def collect(self, metrics: RuntimeMetrics) -> None:
         """Once a second, and at the end: bring *metrics* up to date."""
