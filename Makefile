@@ -3,7 +3,7 @@
 # make conformance  other people's suites on our event loop
 # make check        ruff and mypy
 # make docs         write the generated pages
-# make bench        ours and its peers, side by side, as ratios    (ARGS='http --rounds 5')
+# make bench        ours and its peers, side by side, as ratios    (ARGS='http --rounds 5'; ARGS=monitors: what they cost)
 # make bench-loop   our event loop and its peers, likewise         (ARGS='--only sleep0 --rounds 3')
 # make clean        remove what the others made
 #

@@ -506,7 +506,8 @@ def asyncpg_pool():
 
 
 def psycopg_pool():
-    library = pytest.importorskip("psycopg_pool", reason="psycopg finds no libpq here")
+    import psycopg_pool as library
+
     return library.ConnectionPool("host=localhost", min_size=1, max_size=11, open=False), nothing, 11
 
 

@@ -89,7 +89,8 @@ def _redis(pool: Any) -> PoolUse:
 
 
 def _blocking_redis(pool: Any) -> PoolUse:
-    idle = sum(1 for connection in pool.pool.queue if connection is not None)  # None: a place without one
+    queue = pool.pool.queue if hasattr(pool.pool, "queue") else pool.pool._queue  # noqa: SLF001 (asyncio's, in redis 4)
+    idle = sum(1 for connection in queue if connection is not None)  # None: a place without one
     return PoolUse(len(pool._connections) - idle, idle, pool.max_connections)  # noqa: SLF001 (no other way)
 
 
