@@ -14,6 +14,7 @@ import gevent.pool
 import httpx
 import pytest
 from gevent import monkey
+from gevent.event import Event
 from gevent.pywsgi import WSGIHandler
 from hypothesis import given
 from hypothesis import strategies as st
@@ -402,6 +403,32 @@ def test_a_request_that_has_no_end_is_not_a_request_served(shown, kind, sent, ou
     assert shown("runtime_requests_total", outcome="error") == 0
     assert shown("runtime_requests_total", outcome="lost") == int(outcome == "lost")
     assert (shown("runtime_connections_refused_total", reason="malformed") or 0) == int(outcome != "lost")
+
+
+def test_a_request_that_is_cut_off_is_abandoned_and_not_lost_besides(shown):
+    """Also where it is looked at in between, while the request cleans up."""
+    done = Event()
+
+    def hangs(environ, start_response):
+        try:
+            Event().wait()
+        finally:
+            done.wait()
+
+    with serving("wsgi", hangs) as server:
+        monitor = RequestMonitor(server)
+        with asgi_harness.connected(server) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            wait_for(server.in_flight, "it is in flight")
+            stop = gevent.spawn(server.stop, 0)
+            wait_for(lambda: server.abandoned, "it is cut off")
+            monitor.collect(shown.metrics)
+            done.set()
+            stop.join()
+            monitor.collect(shown.metrics)
+    assert shown("runtime_requests_total", outcome="abandoned") == 1
+    assert shown("runtime_requests_total", outcome="lost") == 0
+    assert shown("runtime_requests_abandoned_total") == 1
 
 
 def test_where_nobody_looks_what_is_counted_does_not_pile_up():
