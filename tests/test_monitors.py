@@ -175,35 +175,35 @@ def block_the_hub(seconds):
 
 @pytest.mark.parametrize("in_coroutine", [False, True])
 def test_a_blockage_is_told_with_its_duration_and_its_stack(shown, caplog, in_coroutine):
-    monitor = BlockedHubMonitor(timedelta(milliseconds=40))
+    monitor = BlockedHubMonitor(timedelta(milliseconds=100))
     monitor.start()
     try:
-        gevent.sleep(0.1)  # the thread is under way
 
         async def blocks():
-            block_the_hub(0.25)
+            block_the_hub(0.5)
 
         if in_coroutine:
             compat.wait(blocks())
         else:
-            gevent.spawn(block_the_hub, 0.25).join()
+            gevent.spawn(block_the_hub, 0.5).join()
 
         def told():
             monitor.collect(shown.metrics)
-            return shown("runtime_hub_blocked_seconds_count")
+            return "in block_the_hub" in caplog.text
 
-        assert wait_for(told, "it is told") == 1
+        wait_for(told, "it is told")
     finally:
         monitor.stop()
         if in_coroutine:
             loop = compat.attached_loop()
             loop.detach()
             loop.close()
-    assert 0.15 < shown("runtime_hub_blocked_seconds_sum") < 2
-    assert "in block_the_hub" in caplog.text
+    count = shown("runtime_hub_blocked_seconds_count")
+    assert 1 <= count <= 3  # three where the machine is slow
+    assert 0.3 < shown("runtime_hub_blocked_seconds_sum") < 5
     batch = Recorder()
     monitor.report(batch)
-    assert [name for name, _, _ in batch.told] == ["hub_blocked"]
+    assert [name for name, _, _ in batch.told] == ["hub_blocked"] * int(count)
 
 
 def test_gc_stats(shown):
