@@ -18,6 +18,7 @@ import goals
 import http_bench
 import idle_bench
 import latency_bench
+import monitors
 import page
 import scale_bench
 import start_bench
@@ -32,6 +33,7 @@ BENCHES: dict[str, Any] = {
     "scale": scale_bench,
     "latency": latency_bench,
     "start": start_bench,
+    "monitors": monitors,
 }
 
 

@@ -34,6 +34,23 @@ def test_a_hundred_greenlets_at_the_same_place_are_one_entry(caplog):
     assert "waits_for: event.wait()" in text
 
 
+def test_they_are_one_entry_whoever_spawned_them(caplog):
+    event = Event()
+
+    def request():
+        gevent.spawn(waits_for, event).join()
+
+    waiting = [gevent.spawn(request) for _ in range(100)]
+    gevent.idle()
+    dump.log_everything(list)
+    event.set()
+    gevent.joinall(waiting)
+    text = "\n".join(record.getMessage() for record in caplog.records)
+    entries = [line for line in text.splitlines() if line.startswith("100 x ")]
+    assert len(entries) == 2
+    assert all("spawned by" in entry for entry in entries)
+
+
 def test_tasks_are_shown_with_what_they_await(caplog):
     async def inner(event):
         await event.wait()

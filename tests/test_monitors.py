@@ -14,6 +14,7 @@ import gevent.pool
 import httpx
 import pytest
 from gevent import monkey
+from gevent.event import Event
 from gevent.pywsgi import WSGIHandler
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +24,8 @@ import asgi_harness
 import compat
 import thrift_harness
 from baseplate_serve import monitoring, wsgi
+from baseplate_serve._lifecycle.connections import Connection
+from baseplate_serve._lifecycle.tally import DURATIONS_MAX, Tally
 from baseplate_serve._metrics import declared
 from baseplate_serve._metrics.declared import METRICS, RuntimeMetrics
 from baseplate_serve._monitors.blocked_hub import BlockedHubMonitor
@@ -129,8 +132,13 @@ class Told:
 
 def test_a_monitor_that_fails_is_off_from_then_on_and_said_once(shown, caplog):
     class Fails(Monitor):
+        stopped = 0
+
         def collect(self, metrics):
             raise RuntimeError("no such thing")
+
+        def stop(self):
+            self.stopped += 1
 
     class Counts(Monitor):
         collected = 0
@@ -139,11 +147,13 @@ def test_a_monitor_that_fails_is_off_from_then_on_and_said_once(shown, caplog):
             self.collected += 1
 
     counts = Counts()
-    monitors = Monitors([Fails(), counts], shown.metrics)
+    fails = Fails()
+    monitors = Monitors([fails, counts], shown.metrics)
     monitors.start()
     monitors.collect()
     monitors.stop()
     assert counts.collected == 3
+    assert fails.stopped == 1
     assert caplog.text.count("Fails failed and is off from now on") == 1
 
 
@@ -165,35 +175,35 @@ def block_the_hub(seconds):
 
 @pytest.mark.parametrize("in_coroutine", [False, True])
 def test_a_blockage_is_told_with_its_duration_and_its_stack(shown, caplog, in_coroutine):
-    monitor = BlockedHubMonitor(timedelta(milliseconds=40))
+    monitor = BlockedHubMonitor(timedelta(milliseconds=100))
     monitor.start()
     try:
-        gevent.sleep(0.1)  # the thread is under way
 
         async def blocks():
-            block_the_hub(0.25)
+            block_the_hub(0.5)
 
         if in_coroutine:
             compat.wait(blocks())
         else:
-            gevent.spawn(block_the_hub, 0.25).join()
+            gevent.spawn(block_the_hub, 0.5).join()
 
         def told():
             monitor.collect(shown.metrics)
-            return shown("runtime_hub_blocked_seconds_count")
+            return "in block_the_hub" in caplog.text
 
-        assert wait_for(told, "it is told") == 1
+        wait_for(told, "it is told")
     finally:
         monitor.stop()
         if in_coroutine:
             loop = compat.attached_loop()
             loop.detach()
             loop.close()
-    assert 0.15 < shown("runtime_hub_blocked_seconds_sum") < 2
-    assert "in block_the_hub" in caplog.text
+    count = shown("runtime_hub_blocked_seconds_count")
+    assert 1 <= count <= 3  # three where the machine is slow
+    assert 0.3 < shown("runtime_hub_blocked_seconds_sum") < 5
     batch = Recorder()
     monitor.report(batch)
-    assert [name for name, _, _ in batch.told] == ["hub_blocked"]
+    assert [name for name, _, _ in batch.told] == ["hub_blocked"] * int(count)
 
 
 def test_gc_stats(shown):
@@ -224,7 +234,7 @@ class Node:
     pass
 
 
-def test_reference_cycles_are_drawn(shown, tmp_path, caplog):
+def test_reference_cycles_are_drawn(shown, tmp_path, caplog, capfd):
     monitor = RefCycleMonitor(str(tmp_path))
     gc.collect()
     monitor.start()
@@ -234,13 +244,16 @@ def test_reference_cycles_are_drawn(shown, tmp_path, caplog):
         node.itself = node
         del node
         drawn = monitor.look()
+        again = monitor.look()
     finally:
         monitor.stop()
     assert gc.isenabled()
     assert gc.garbage == []
     with open(drawn, "rb") as file:
         assert file.read(8) == b"\x89PNG\r\n\x1a\n"
-    assert "freed by garbage collection alone" in caplog.text
+    assert "freed by garbage collection alone: 1 objects" in caplog.text
+    assert again is None, "what was found is freed"
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -392,6 +405,42 @@ def test_a_request_that_has_no_end_is_not_a_request_served(shown, kind, sent, ou
     assert (shown("runtime_connections_refused_total", reason="malformed") or 0) == int(outcome != "lost")
 
 
+def test_a_request_that_is_cut_off_is_abandoned_and_not_lost_besides(shown):
+    """Also where it is looked at in between, while the request cleans up."""
+    done = Event()
+
+    def hangs(environ, start_response):
+        try:
+            Event().wait()
+        finally:
+            done.wait()
+
+    with serving("wsgi", hangs) as server:
+        monitor = RequestMonitor(server)
+        with asgi_harness.connected(server) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            wait_for(server.in_flight, "it is in flight")
+            stop = gevent.spawn(server.stop, 0)
+            wait_for(lambda: server.abandoned, "it is cut off")
+            monitor.collect(shown.metrics)
+            done.set()
+            stop.join()
+            monitor.collect(shown.metrics)
+    assert shown("runtime_requests_total", outcome="abandoned") == 1
+    assert shown("runtime_requests_total", outcome="lost") == 0
+    assert shown("runtime_requests_abandoned_total") == 1
+
+
+def test_where_nobody_looks_what_is_counted_does_not_pile_up():
+    """With metrics off, for as long as the process lives."""
+    connection = Connection(None, None)
+    connection.tally = Tally()
+    for _ in range(DURATIONS_MAX + 10):
+        connection.began()
+        connection.ended()
+    assert len(connection.tally.durations) == DURATIONS_MAX
+
+
 def test_a_client_that_leaves_before_the_reply_is_a_lost_request(shown):
     with asgi_harness.serving(asgi_app) as server:
         monitor = RequestMonitor(server)
@@ -484,7 +533,8 @@ def asyncpg_pool():
 
 
 def psycopg_pool():
-    library = pytest.importorskip("psycopg_pool", reason="psycopg finds no libpq here")
+    import psycopg_pool as library
+
     return library.ConnectionPool("host=localhost", min_size=1, max_size=11, open=False), nothing, 11
 
 
@@ -538,6 +588,35 @@ def test_baseplates_clients_tell_by_themselves():
     assert batch.told == [("pool.size", None, 3)]
     assert tags == [{"client": "redis"}]
     assert batch.base_tags == {}
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_pool_that_cannot_be_read_is_said_once_and_asked_again(shown, caplog):
+    class Pool(gevent.pool.Pool):
+        broken = False
+
+        def __len__(self):
+            if self.broken:
+                raise RuntimeError("closed")
+            return 3
+
+    def reporter(batch):
+        raise RuntimeError("not connected")
+
+    pool = Pool(5)
+    monitoring.watch_pool("mine", pool)
+    monitor = ConnectionPoolMonitor({"redis": reporter})
+    pool.broken = True
+    for _ in range(3):
+        monitor.collect(shown.metrics)
+        batch = Recorder()
+        monitor.report(batch)
+    assert (batch.told, batch.base_tags) == ([], {})
+    texts = [record.getMessage() for record in caplog.records]
+    assert texts == [f"the connection pool of {name} cannot be read" for name in ("mine", "redis")]
+    pool.broken = False
+    monitor.collect(shown.metrics)
+    assert shown("runtime_pool_connections", pool="mine", state="in_use") == 3
 
 
 @pytest.mark.parametrize("pool", [object(), [], "redis://localhost"])

@@ -11,10 +11,11 @@ pools of ``psycopg_pool`` and ``asyncpg``, and gevent's.  ``monitoring.connectio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Mapping
 
 __all__ = ["PoolUse", "watch_pool", "watched_pools"]
 
@@ -30,7 +31,7 @@ class PoolUse:
 
 REDIS_UNLIMITED = 2**31  # what redis makes of no limit
 
-_watched: dict[str, tuple[Any, Callable[[Any], PoolUse]]] = {}
+_watched: dict[str, Callable[[], PoolUse]] = {}
 
 
 def watch_pool(name: str, pool: Any) -> None:
@@ -39,13 +40,12 @@ def watch_pool(name: str, pool: Any) -> None:
     Raises: TypeError for a kind of pool that is not known.  Switches: no.
     """
     pool = getattr(pool, "connection_pool", pool)  # of a client of redis
-    _watched[name] = (pool, _reader_of(pool))
+    _watched[name] = partial(_reader_of(pool), pool)
 
 
-def watched_pools() -> Iterator[tuple[str, PoolUse]]:
-    """The name and the present use of every pool.  Switches: no."""
-    for name, (pool, read) in _watched.items():
-        yield name, read(pool)
+def watched_pools() -> Mapping[str, Callable[[], PoolUse]]:
+    """By name, what tells the present use of each pool; it raises what the pool raises."""
+    return _watched
 
 
 def _reader_of(pool: Any) -> Callable[[Any], PoolUse]:
@@ -89,7 +89,8 @@ def _redis(pool: Any) -> PoolUse:
 
 
 def _blocking_redis(pool: Any) -> PoolUse:
-    idle = sum(1 for connection in pool.pool.queue if connection is not None)  # None: a place without one
+    queue = pool.pool.queue if hasattr(pool.pool, "queue") else pool.pool._queue  # noqa: SLF001 (asyncio's, in redis 4)
+    idle = sum(1 for connection in queue if connection is not None)  # None: a place without one
     return PoolUse(len(pool._connections) - idle, idle, pool.max_connections)  # noqa: SLF001 (no other way)
 
 

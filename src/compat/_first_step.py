@@ -91,7 +91,7 @@ class StepGreenlet(gevent.Greenlet):  # type: ignore[type-arg] # returns anythin
         blocked = attached.hand_offs + attached.holds
         try:
             if EAGER:
-                task = HubTask(coro, loop=attached, context=context, eager_start=True)
+                task = HubTask(coro, loop=attached, context=context, eager_start=True)  # type: ignore[call-arg] # 3.12's
             else:
                 task = first_step_taken(coro, attached, context)
         finally:

@@ -70,7 +70,7 @@ class File:
 
 def body(rfile, *, content_length, chunked_input):
     inbound = Inbound(File(rfile))
-    inbound.connection = Connection(None, ("", 0), str)
+    inbound.serve(Connection(None, ("", 0)))
     return Body(inbound, length=None if chunked_input else content_length or 0, limit=None)
 
 

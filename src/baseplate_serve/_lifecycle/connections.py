@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+UNTRACKED = Tally()
+
+
 @dataclass(frozen=True)
 class InFlight:
     """One request in flight, as logs and dumps show it."""
@@ -57,7 +60,7 @@ class Connection:
         self.send_since: float | None = None  # for the client to take more of a response
         self.timed_out: str | None = None  # the option that it has outlasted
         self.leaving = False  # serve what has arrived, then close
-        self.tally = Tally()  # the server's, once it is tracked
+        self.tally = UNTRACKED  # the server's, once it is tracked
         self.hang_up: Callable[[], None] | None = None  # says good-bye where a request may go on for hours
 
     def began(self) -> None:

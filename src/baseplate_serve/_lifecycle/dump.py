@@ -35,7 +35,8 @@ class Standing:
 
     name: str
     where: tuple[str, ...]  # a stack, innermost last, as `file:line name`
-    belongs_to: str = ""  # who made it
+    spawned_at: str = ""  # file:line
+    spawned_by: str = ""  # another one's name
 
 
 def log_interrupted(signal: str, frame: FrameType | None) -> None:
@@ -64,39 +65,54 @@ def log_everything(in_flight: Callable[[], list[InFlight]]) -> None:
 
 def grouped(standing: Iterable[Standing]) -> str:
     """One paragraph for each place, the most crowded first."""
-    places: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
+    places: dict[tuple[str, tuple[str, ...]], list[Standing]] = defaultdict(list)
     for each in standing:
-        places[each.belongs_to, each.where].append(each.name)
+        places[each.spawned_at, each.where].append(each)
     paragraphs = []
-    for (belongs_to, where), names in sorted(places.items(), key=lambda item: -len(item[1])):
-        shown = ", ".join(names[:NAMES_MAX]) + (", …" if len(names) > NAMES_MAX else "")
-        origin = f", {belongs_to}" if belongs_to else ""
-        lines = "\n".join(f"  {line}" for line in where)
-        paragraphs.append(f"{len(names)} x {shown}{origin}\n{lines}")
+    for (spawned_at, where), there in sorted(places.items(), key=lambda item: -len(item[1])):
+        lines = [f"{len(there)} x {_some(each.name for each in there)}"]
+        if spawned_at:
+            by = dict.fromkeys(each.spawned_by for each in there)  # each once, in order
+            lines[0] += f", spawned by {_some(by)} at {spawned_at}"
+        paragraphs.append("\n  ".join([*lines, *where]))
     return "\n".join(paragraphs)
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first few of *names*."""
+    names = list(names)
+    return ", ".join(names[:NAMES_MAX]) + (", …" if len(names) > NAMES_MAX else "")
 
 
 def greenlets() -> Iterator[Standing]:
     """Every greenlet of this thread that has begun and not ended."""
-    here, hub = greenlet.getcurrent(), gevent.get_hub()
+    here = greenlet.getcurrent()
     for each in gc.get_objects():
         if isinstance(each, greenlet.greenlet) and each:
             frame = sys._getframe(1) if each is here else each.gr_frame  # noqa: SLF001 (its documented name)
             if frame is not None:
-                name = "the hub" if each is hub else getattr(each, "name", None) or type(each).__name__
-                yield Standing(name, _stack(frame), _spawned(each, here))
+                name = _name(each)
+                if each is here:
+                    name += ", which writes this"
+                yield Standing(name, _stack(frame), *_spawned(each))
 
 
-def _spawned(each: Any, here: Any) -> str:
-    """Who spawned it, and where; the tree that gevent keeps."""
-    if each is here:
-        return "that writes this"
+def _spawned(each: Any) -> tuple[str, str]:
+    """Where, and by whom: the tree that gevent keeps."""
     stack = getattr(each, "spawning_stack", None)
     if not stack:
-        return ""
+        return "", ""
     by = each.spawning_greenlet()
-    name = "an ended greenlet" if by is None else getattr(by, "name", None) or type(by).__name__
-    return f"spawned by {name} at {stack.f_code.co_filename}:{stack.f_lineno}"
+    name = "an ended greenlet" if by is None else _name(by)
+    return f"{stack.f_code.co_filename}:{stack.f_lineno}", name
+
+
+def _name(each: Any) -> str:
+    if each is gevent.get_hub():
+        return "the hub"
+    if each.parent is None:
+        return "the main greenlet"
+    return getattr(each, "name", None) or type(each).__name__
 
 
 def tasks() -> Iterator[Standing]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass
 
+DURATIONS_MAX = 65536  # more than a process serves between two looks; where nobody looks it ends there, too
+
 
 @dataclass(frozen=True)
 class Counted:
     """What was counted between two looks."""
 
-    durations: list[float]  # seconds; of every request that got its reply
+    durations: deque[float]  # seconds; of every request that got its reply
     errors: int  # of those replies that tell of a failure on our side
     lost: int  # requests whose connection ended before the reply
     refused: Counter[str]  # connections closed for what the client did, by reason
@@ -21,18 +23,12 @@ class Counted:
 
 
 class Tally:
-    """Counts, until `take`.
-
-    How long requests took is kept from `keep_durations` on: where nobody takes them, they would pile up.
-    """
+    """Counts, until `take`."""
 
     __slots__ = ("durations", "errors", "lost", "received", "refused", "sent")
 
     def __init__(self) -> None:
-        self.durations: list[float] | deque[float] = deque(maxlen=0)
-        self._restart()
-
-    def _restart(self) -> None:
+        self.durations: deque[float] = deque(maxlen=DURATIONS_MAX)
         self.errors = 0
         self.lost = 0
         self.refused: Counter[str] = Counter()
@@ -41,12 +37,6 @@ class Tally:
 
     def take(self) -> Counted:
         """What was counted since the last time."""
-        durations = list(self.durations)
-        self.durations.clear()
-        counted = Counted(durations, self.errors, self.lost, self.refused, self.received, self.sent)
-        self._restart()
+        counted = Counted(self.durations, self.errors, self.lost, self.refused, self.received, self.sent)
+        self.__init__()  # type: ignore[misc] # from zero
         return counted
-
-    def keep_durations(self) -> None:
-        """Somebody will `take` them."""
-        self.durations = []

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection
 
 PROCESS_LABELS = ("hostname", "PID")
 LIVING = "livesum"  # how gauges of workers are joined: each has its own pid, and only the living count
@@ -229,16 +229,16 @@ class RuntimeMetrics:
             self._children[key] = made.labels(*values) if values else made
         return self._children[key]
 
-    def observe_all(self, values: Sequence[float], metric: Metric, *labels: str) -> None:
+    def observe_all(self, values: Collection[float], metric: Metric, *labels: str) -> None:
         """As `observe` for each of *values*, at the cost of one: 1.5 µs a request otherwise."""
         histogram = self(metric, *labels)
         if not values:
             return
-        values = sorted(values)
+        in_order = sorted(values)
         before = 0
         # Its only other way to add many.
         for bound, bucket in zip(histogram._upper_bounds, histogram._buckets, strict=True):  # noqa: SLF001
-            upto = bisect_right(values, bound)
+            upto = bisect_right(in_order, bound)
             if upto > before:
                 bucket.inc(upto - before)
             before = upto

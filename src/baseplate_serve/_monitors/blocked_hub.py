@@ -19,7 +19,7 @@ import gevent
 from gevent import config
 
 from baseplate_serve._metrics import declared
-from baseplate_serve._monitors.monitor import Monitor, Unavailable
+from baseplate_serve._monitors.monitor import REPORTED_MAX, Monitor, Unavailable
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -31,7 +31,6 @@ log = logging.getLogger("baseplate_serve.monitoring")
 LOOKS = 4  # within the limit: a blockage is known that exactly, both ways
 LOOK_MIN_S = 0.005  # gevent's thread sleeps that long at least
 SELDOM_S = 3600.0
-KEPT_MAX = 1000  # durations for Baseplate's metrics client: nobody may be asking
 
 
 @dataclass
@@ -51,10 +50,11 @@ class BlockedHubMonitor(Monitor):
         self._limit_s = limit.total_seconds()
         self._hub: Any = gevent.get_hub()
         self._thread: Any = None
+        self._tracer: Any = None  # the thread's, which may outlive our `stop` for a moment
         self._switched_at = monotonic()
         self._current: Blockage | None = None
         self._over: deque[Blockage] = deque()
-        self._to_report: deque[float] = deque(maxlen=KEPT_MAX)
+        self._to_report: deque[float] = deque(maxlen=REPORTED_MAX)
 
     def start(self) -> None:
         """Switches: yes."""
@@ -69,6 +69,7 @@ class BlockedHubMonitor(Monitor):
             warnings.filterwarnings("ignore", "Unable to monitor memory usage")  # nobody has asked it to
             self._thread = self._hub.start_periodic_monitoring_thread()
         config.monitor_thread = False  # the hubs of worker threads need none
+        self._tracer = self._thread._greenlet_tracer  # noqa: SLF001 (gevent has no other name for it)
         self._switched_at = monotonic()
         self._thread.add_monitoring_function(self._look, look_s)
         config.max_blocking_time = SELDOM_S  # gevent's own look, which keeps no duration
@@ -91,8 +92,7 @@ class BlockedHubMonitor(Monitor):
 
     def _look(self, hub: Any) -> None:
         """In the monitoring thread, which must not use what gevent has patched: only notes."""
-        tracer = self._thread._greenlet_tracer  # noqa: SLF001 (gevent has no other name for it)
-        blocked = tracer.did_block_hub(hub)  # since the last time; who, too
+        blocked = self._tracer.did_block_hub(hub)  # since the last time; who, too
         now = monotonic()
         if not blocked:
             if self._current is not None:

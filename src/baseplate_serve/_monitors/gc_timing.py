@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+from collections import deque
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from baseplate_serve._metrics import declared
-from baseplate_serve._monitors.monitor import Monitor
+from baseplate_serve._monitors.monitor import REPORTED_MAX, Monitor
 
 if TYPE_CHECKING:
     from baseplate_serve._metrics.declared import RuntimeMetrics
@@ -19,7 +20,7 @@ class GcTimingMonitor(Monitor):
     def __init__(self) -> None:
         self._began_at = 0.0
         self._to_collect: list[tuple[int, float]] = []  # generation, seconds
-        self._to_report: list[float] = []
+        self._to_report: deque[float] = deque(maxlen=REPORTED_MAX)
 
     def start(self) -> None:
         gc.callbacks.append(self._look)
@@ -34,9 +35,8 @@ class GcTimingMonitor(Monitor):
             metrics(declared.GC_DURATION, str(generation)).observe(seconds)
 
     def report(self, batch: Any) -> None:
-        took, self._to_report = self._to_report, []
-        for seconds in took:
-            batch.timer("gc.elapsed").send(seconds)
+        while self._to_report:
+            batch.timer("gc.elapsed").send(self._to_report.popleft())
 
     def _look(self, phase: str, info: dict[str, int]) -> None:
         """Runs wherever Python happens to be: only notes."""
@@ -46,4 +46,3 @@ class GcTimingMonitor(Monitor):
             seconds = perf_counter() - self._began_at
             self._to_collect.append((info["generation"], seconds))
             self._to_report.append(seconds)
-            del self._to_report[:-1000]  # nobody may be asking

@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from baseplate_serve._metrics.declared import RuntimeMetrics
 
 
+REPORTED_MAX = 300  # durations in one report: more of them fit into no packet, and nobody may be asking
+
+
 class Unavailable(Exception):
     """A monitor cannot run here; the text says why, and what to do about it."""
 
@@ -19,7 +22,7 @@ class Monitor:
         """Begin.  Raises: Unavailable."""
 
     def stop(self) -> None:
-        """Undo what `start` did."""
+        """Undo what `start` did.  Raises: nothing."""
 
     def collect(self, metrics: RuntimeMetrics) -> None:
         """Once a second, and at the end: bring *metrics* up to date."""

@@ -47,7 +47,8 @@ class Monitors:
         """Collect a last time and end.  Switches: perhaps."""
         gevent.killall(self._greenlets)
         self.collect()
-        self._each(lambda monitor: monitor.stop())
+        for monitor in self._monitors:
+            monitor.stop()
 
     def collect(self) -> None:
         """Bring the metrics up to date now."""
@@ -84,3 +85,4 @@ class Monitors:
             except Exception:
                 self._monitors.remove(monitor)
                 log.warning("%s failed and is off from now on", type(monitor).__name__, exc_info=True)
+                monitor.stop()

@@ -6,6 +6,8 @@ import gc
 import logging
 import os
 import shutil
+import subprocess
+from io import StringIO
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +20,14 @@ log = logging.getLogger("baseplate_serve.monitoring")
 
 EVERY_S = 10.0
 DRAWN_MAX = 20  # objects in one graph: hundreds of them are no picture, and take `dot` minutes
+DRAW_S = 10.0
 
 
 class RefCycleMonitor(Monitor):
     """Switches automatic collection off, collects every ten seconds, draws what was found into *directory*.
 
-    For debugging: what the application leaves in cycles stays for ten seconds, and drawing stops everything.
+    For debugging: what the application leaves in cycles stays for ten seconds, and looking for who holds it
+    stops everything.
     """
 
     def __init__(self, directory: str) -> None:
@@ -50,21 +54,31 @@ class RefCycleMonitor(Monitor):
             self.look()
 
     def look(self) -> str | None:
-        """Collect now; the file that was drawn, if there was anything."""
+        """Collect now; the file that was drawn, if there was anything.  Switches: yes, while it is drawn.
+
+        Raises: OSError, subprocess.SubprocessError.
+        """
         gc.set_debug(gc.DEBUG_SAVEALL)
-        try:
-            gc.collect()
-            found = list(gc.garbage)
-            return self._draw(found) if found else None
-        finally:
-            gc.garbage.clear()
-            gc.set_debug(0)
-            gc.collect()
-
-    def _draw(self, found: list[Any]) -> str:
-        import objgraph  # noqa: PLC0415 (a debugger's: nobody else pays for it)
-
+        gc.collect()
+        gc.set_debug(0)
+        count = len(gc.garbage)
+        if not count:
+            return None
+        graph = _graph(gc.garbage)
+        gc.garbage.clear()
+        gc.collect()  # nobody has them any more: this frees them
         file = os.path.join(self._directory, f"backrefs-{int(time())}.png")
-        log.warning("%d objects were freed by garbage collection alone: see %s", len(found), file)
-        objgraph.show_backrefs(found[:DRAWN_MAX], filename=file, max_depth=5, extra_ignore=[id(found)])
+        draw = ["dot", "-Tpng", "-o", file]
+        subprocess.run(draw, input=graph.encode(), check=True, timeout=DRAW_S)  # noqa: S603 (all of it is ours)
+        log.warning("freed by garbage collection alone: %d objects; see %s", count, file)
         return file
+
+
+def _graph(garbage: list[Any]) -> str:
+    """In the language of dot: who holds the first of *garbage*."""
+    import objgraph  # noqa: PLC0415 (a debugger's: nobody else pays for it)
+
+    graph = StringIO()
+    first = garbage[:DRAWN_MAX]
+    objgraph.show_backrefs(first, output=graph, max_depth=5, extra_ignore=[id(garbage), id(first)])
+    return graph.getvalue()

@@ -33,10 +33,8 @@ class RequestMonitor(Monitor):
     def __init__(self, server: Any) -> None:
         self._server = server
         self._abandoned = 0  # of the server's, so many are counted
+        self._to_be_lost = 0  # of those, so many are still to lose their connection, which counts no more
         self._collected_at = monotonic()
-
-    def start(self) -> None:
-        self._server.connections.tally.keep_durations()
 
     def collect(self, metrics: RuntimeMetrics) -> None:
         now = monotonic()
@@ -47,13 +45,16 @@ class RequestMonitor(Monitor):
         abandoned = self._server.abandoned - self._abandoned
         self._abandoned += abandoned
         metrics(declared.ABANDONED).inc(abandoned)
+        self._to_be_lost += abandoned
+        abandoned_before = min(self._to_be_lost, counted.lost)
+        self._to_be_lost -= abandoned_before
         for outcome, count in (
-            ("ok", len(counted.durations) - counted.errors),
+            ("ok", max(0, len(counted.durations) - counted.errors)),  # no more durations than are kept
             ("error", counted.errors),
-            ("lost", max(0, counted.lost - abandoned)),  # those that were cut off lost their connection, too
+            ("lost", counted.lost - abandoned_before),
             ("abandoned", abandoned),
         ):
-            metrics(declared.REQUESTS, outcome).inc(max(0, count))
+            metrics(declared.REQUESTS, outcome).inc(count)
         for reason, count in counted.refused.items():
             metrics(declared.REFUSED, reason).inc(count)
         metrics(declared.RECEIVED).inc(counted.received)

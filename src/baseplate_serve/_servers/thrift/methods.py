@@ -65,8 +65,9 @@ class Bridge:
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._bridged_handler, name)
-        if makes_coroutines(attribute):
-            attribute = waits(attribute)
+        if inspect.ismethod(attribute) or makes_coroutines(attribute):
+            if makes_coroutines(attribute):
+                attribute = waits(attribute)
             setattr(self, name, attribute)  # found without __getattr__ from now on
         return attribute
 
@@ -81,7 +82,7 @@ def waits(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
-        if type(result) is not CoroutineType and not inspect.isawaitable(result):
+        if type(result) is not CoroutineType and not inspect.isawaitable(result):  # a decorator's, say
             return result
         return wait(_contained(result))
 
