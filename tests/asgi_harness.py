@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import gevent
 
 from baseplate_serve import wsgi
+from baseplate_serve.asgi import Mount
 
 
 @contextmanager
@@ -21,6 +22,19 @@ def serving(app, *, lifespan=False, **options):
             yield server
         finally:
             server.stop()
+
+
+KINDS = ["wsgi", "wsgi handler", "asgi", "wsgi in a mount"]
+
+
+def kind_of_server(kind, wsgi_app, asgi_app):
+    """What is served, and by which options, in each of the ways in which HTTP is: one of KINDS."""
+    return {
+        "wsgi": (wsgi_app, {}),
+        "wsgi handler": (wsgi_app, {"handler": "gevent.pywsgi:WSGIHandler"}),
+        "asgi": (asgi_app, {}),
+        "wsgi in a mount": (Mount({"/async": asgi_app}, wsgi=wsgi_app), {}),
+    }[kind]
 
 
 def without_lifespan(app):

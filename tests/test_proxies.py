@@ -14,7 +14,6 @@ from asgi_harness import connected, everything
 from baseplate_serve._servers.http.forwarded import Forwarded
 from baseplate_serve._settings.networks import Networks
 from baseplate_serve._sockets.proxy_protocol import SIGNATURE
-from baseplate_serve.asgi import Mount
 from baseplate_serve.errors import UsageError
 from baseplate_serve.thrift import make_server as make_thrift_server
 from deadline import wait_for
@@ -39,17 +38,9 @@ async def asgi_app(scope, _receive, send):
     await send({"type": "http.response.body", "body": body})
 
 
-SERVERS = {
-    "wsgi": (wsgi_app, {}),
-    "wsgi handler": (wsgi_app, {"handler": "gevent.pywsgi:WSGIHandler"}),
-    "asgi": (asgi_app, {}),
-    "wsgi in a mount": (Mount({"/async": asgi_app}, wsgi=wsgi_app), {}),
-}
-
-
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=asgi_harness.KINDS)
 def serving(request):
-    app, always = SERVERS[request.param]
+    app, always = asgi_harness.kind_of_server(request.param, wsgi_app, asgi_app)
     return lambda **options: asgi_harness.serving(app, lifespan=True, **always, **options)
 
 

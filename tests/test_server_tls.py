@@ -19,7 +19,6 @@ from thrift.transport.TTransport import TFramedTransport, TTransportException
 
 import asgi_harness
 from asgi_harness import connected, everything
-from baseplate_serve.asgi import Mount
 from baseplate_serve.errors import FileError
 from baseplate_serve.health import BaseplateServiceV2
 from baseplate_serve.thrift import make_server as make_thrift_server
@@ -91,17 +90,9 @@ async def asgi_app(scope, receive, send):
     await send({"type": "http.response.body", "body": LONG if scope["path"] == "/long" else body.encode()})
 
 
-SERVERS = {
-    "wsgi": (wsgi_app, {}),
-    "wsgi handler": (wsgi_app, {"handler": "gevent.pywsgi:WSGIHandler"}),
-    "asgi": (asgi_app, {}),
-    "wsgi in a mount": (Mount({"/async": asgi_app}, wsgi=wsgi_app), {}),
-}
-
-
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=asgi_harness.KINDS)
 def serving(request, files):
-    app, always = SERVERS[request.param]
+    app, always = asgi_harness.kind_of_server(request.param, wsgi_app, asgi_app)
 
     def serve(**options):
         return asgi_harness.serving(app, lifespan=True, **always, **files.options, **options)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from baseplate_serve._servers.http.body import SIZE, TRAILER
-from baseplate_serve._servers.http.limits import CHUNK_LINE_MAX, EXTENSIONS_MAX, TRAILERS_MAX
+from baseplate_serve._servers.http.chunks import TRAILER, Chunks
+from baseplate_serve._servers.http.limits import CHUNK_LINE_MAX, TRAILERS_MAX
 from baseplate_serve._servers.http.refusal import Refused
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ class Body:
         self.chunked = length is None
         self.left = length or 0  # bytes of the body, or of the present chunk
         self.ended = length == 0
-        self._limit = limit
+        self._chunks = Chunks(limit)
         self._after_chunk = self._trailers = False
-        self._extensions = self._trailer_bytes = self._taken = 0
+        self._trailer_bytes = 0
 
     def piece(self) -> bytes | None:
         """What is here of it; empty when it has ended; None when more must arrive first.
@@ -62,18 +62,6 @@ class Body:
             if line and not TRAILER(line):
                 raise Refused("a trailer is no header")
         else:
-            self._begin_chunk(line)
+            self.left = self._chunks.begin(line)
+            self._trailers = not self.left
         return True
-
-    def _begin_chunk(self, line: bytes) -> None:
-        found = SIZE(line)
-        if found is None:
-            raise Refused("a chunk begins with no size")
-        self._extensions += len(found[2])
-        if self._extensions > EXTENSIONS_MAX:
-            raise Refused("too many chunk extensions")
-        self.left = int(found[1], 16)
-        self._taken += self.left
-        if self._limit is not None and self._taken > self._limit:
-            raise Refused("the body is too large", 413)
-        self._trailers = not self.left

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
-from baseplate_serve._servers.http.limits import (
-    CHUNK_LINE_MAX,
-    DISCARD_MAX,
-    EXTENSIONS_MAX,
-    TRAILERS_MAX,
-)
+from baseplate_serve._servers.http.chunks import TRAILER, Chunks
+from baseplate_serve._servers.http.limits import CHUNK_LINE_MAX, DISCARD_MAX, TRAILERS_MAX
 from baseplate_serve._servers.http.refusal import Refused
 
 if TYPE_CHECKING:
@@ -20,17 +15,6 @@ if TYPE_CHECKING:
 
 PIECE = 64 * 1024  # bytes that are asked for at a time
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
-# RFC 9112 §7.1, and nothing else: a lone line feed in an extension hides the rest of it from some readers.
-SIZE = re.compile(
-    rb"([0-9A-Fa-f]{1,16})((?:[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?)*)" % (_TOKEN, _TOKEN, _QUOTED)
-).fullmatch
-# RFC 9110 §6.5.1: none of these comes so late, and whoever merges trailers into headers would believe it.
-TRAILER = re.compile(
-    rb"(?!(?i:content-length|transfer-encoding|host):)%b:[^\x00-\x08\x0a-\x1f\x7f]*" % _TOKEN
-).fullmatch
 
 
 class BodyError(OSError):
@@ -92,7 +76,7 @@ class Body:
     """
 
     __slots__ = (
-        "_chunked", "_extensions", "_inbound", "_left", "_limit", "_ready", "_taken", "broken",
+        "_chunked", "_chunks", "_inbound", "_left", "_ready", "_taken", "broken",
         "ended", "expected", "outbound",
     )  # fmt: skip
 
@@ -100,10 +84,9 @@ class Body:
         self._inbound = inbound
         self._chunked = length is None
         self._left = length or 0  # bytes of the body, or of the present chunk
-        self._limit = limit
+        self._chunks = Chunks(limit)
         self._ready = b""  # what `readline` took and didn't return
         self._taken = 0
-        self._extensions = 0
         self.ended = length == 0  # nothing of it is left in the connection
         self.broken: Refused | None = None
         self.expected = False
@@ -224,16 +207,7 @@ class Body:
 
     def _next_chunk(self) -> bool:
         """Read a chunk's size; True if it was the last, and the trailers after it are read, too."""
-        line = self._line(CHUNK_LINE_MAX)
-        found = SIZE(line)
-        if found is None:
-            raise Refused("a chunk begins with no size")
-        self._extensions += len(found[2])
-        if self._extensions > EXTENSIONS_MAX:
-            raise Refused("too many chunk extensions")
-        self._left = int(found[1], 16)
-        if self._limit is not None and self._taken + self._left > self._limit:
-            raise Refused("the body is too large", 413)
+        self._left = self._chunks.begin(self._line(CHUNK_LINE_MAX))
         if self._left:
             return False
         most = TRAILERS_MAX
