@@ -95,6 +95,7 @@ def block():
 
 
 def sleep():
+    logging.getLogger(__name__).warning("sleeping")
     time.sleep(3600)
 
 
