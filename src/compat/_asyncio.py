@@ -1,6 +1,6 @@
 """What the loop uses of asyncio beyond its public interface, in one place.
 
-asyncio documents the four functions on tasks and running loops for loops like this one; the rest are its own
+asyncio documents the six functions on tasks and running loops for loops like this one; the rest are its own
 classes' innards, which typeshed doesn't know.
 """
 
@@ -22,6 +22,8 @@ get_running_loop: Any = events._get_running_loop
 set_running_loop: Any = events._set_running_loop
 enter_task: Any = tasks._enter_task
 leave_task: Any = tasks._leave_task
+register_task: Any = tasks._register_task
+unregister_task: Any = tasks._unregister_task
 
 logger: logging.Logger = _base.logger  # who configured it for asyncio gets our reports too
 MIN_SCHEDULED_TIMER_HANDLES: int = _base._MIN_SCHEDULED_TIMER_HANDLES

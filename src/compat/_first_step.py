@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
+from sys import getrefcount
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
+from weakref import getweakrefcount
 
 import gevent
 import greenlet
 from gevent.thread import get_ident  # type: ignore[import-not-found] # no stubs
 
-from compat._asyncio import set_running_loop
+from compat._ahead import FirstStep
+from compat._asyncio import enter_task, leave_task, set_running_loop
 from compat._runner import Runner, destination, own_context, set_context, threads
 from compat._task import HubTask
 from compat._turns import Turns
@@ -21,26 +23,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextvars import Context
 
+    from compat._ahead import AheadTask
     from compat._task import Interrupted
 
 _switch = greenlet.greenlet.switch
 _throw = greenlet.greenlet.throw
-set_asyncgen_hooks = sys.set_asyncgen_hooks
 
 
-EAGER = sys.version_info >= (3, 12)
+class Suspended:
+    """A first step's end that is not the coroutine's, or one that somebody else may ask the task for."""
+
+    __slots__ = ("task",)
+
+    def __init__(self, task: AheadTask) -> None:
+        self.task = task
 
 
-def first_step_taken(coro: Any, loop: Any, context: Context) -> HubTask:
-    """What an eager task is from Python 3.12 on."""
-    pending, loop._wake_pending = loop._wake_pending, True  # it asks for a turn, and gets this one
-    try:
-        task = HubTask(coro, loop=loop, context=context)
-    finally:
-        loop._wake_pending = pending
-    step = loop._ready.pop()
-    step._callback(*step._args)
-    return task
+REFUSED = object()  # no first step was taken
 
 
 class StepGreenlet(gevent.Greenlet):  # type: ignore[type-arg] # returns anything
@@ -53,57 +52,23 @@ class StepGreenlet(gevent.Greenlet):  # type: ignore[type-arg] # returns anythin
     ended, and its task goes on elsewhere, it must find the way: see `lend` and `Runner.switch`.
     """
 
+    # Found faster than what is in the object's dictionary, which gevent's classes keep in the old way.
+    __slots__ = ("ahead", "attached", "blocked", "interrupted")
+
     caller: None = None  # it is its own
     elsewhere_s = 0.0
+    own_context = greenlet.greenlet.gr_context  # no function of ours in between
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         loops = getattr(gevent.get_hub(), "event_loops", None)
         self.attached: Any = None if loops is None else loops.attached
         self.interrupted: list[tuple[HubTask, Interrupted]] = []
+        self.blocked = False
+        self.ahead: FirstStep | None = None
         if self.attached is not None:
             threads()[get_ident(self)] = self.attached._thread
             self.rawlink(_forget)
-
-    def first_step(self, coro: Any, loop: object) -> asyncio.Task[Any] | None:
-        """A task for *coro* whose first step is over; None where that isn't possible in this way.
-
-        Called in this greenlet, in no callback of any loop.  Switches: when the step blocks in gevent.
-        """
-        attached = self.attached
-        if (
-            attached is None
-            or type(coro) is not CoroutineType
-            or not attached._running
-            or attached._held
-            or attached._task_factory is not None
-            or (loop is not None and loop is not attached)
-        ):
-            return None
-        context = own_context(self)
-        try:
-            context.run(int)
-        except RuntimeError:
-            return None  # it is entered, and an eager task could not enter it once more
-        set_running_loop(attached)
-        attached._active = self
-        set_asyncgen_hooks(*attached._asyncgen_hooks)
-        blocked = attached.hand_offs + attached.holds
-        try:
-            if EAGER:
-                task = HubTask(coro, loop=attached, context=context, eager_start=True)  # type: ignore[call-arg] # 3.12's
-            else:
-                task = first_step_taken(coro, attached, context)
-        finally:
-            set_running_loop(None)
-            attached._active = None
-        if blocked != attached.hand_offs + attached.holds:
-            attached._settle(self)
-            attached._plan_alone()
-        try:
-            return task
-        finally:
-            del task  # from Python 3.12 on its error leads here: see `wait`
 
     @contextmanager
     def lend(self) -> Iterator[None]:
@@ -132,7 +97,91 @@ class StepGreenlet(gevent.Greenlet):  # type: ignore[type-arg] # returns anythin
         set_context(self, context)
 
 
+def take_first_step(here: StepGreenlet, coro: Any, loop: object) -> Any:
+    """Take *coro*'s first step: its result, or what it raises; `Suspended`; REFUSED where it cannot.
+
+    Called in *here*, in no callback of any loop.  Switches: when the step blocks in gevent.
+    """
+    attached = here.attached
+    if (
+        attached is None
+        or type(coro) is not CoroutineType
+        or not attached._running
+        or attached._held
+        or attached._task_factory is not None
+        or attached._debug
+        or (loop is not None and loop is not attached)
+    ):
+        return REFUSED
+    context = here.own_context
+    step = here.ahead
+    if step is None or step.context is not context:
+        if context is None:
+            context = own_context(here)
+        if step is not None:
+            step.forget()
+        step = here.ahead = FirstStep(here, attached, context)
+    step.coro = coro
+    set_running_loop(attached)
+    enter_task(attached, step.task)
+    attached._active = here
+    if attached._loops.hooked is not attached:
+        attached._hook()
+    try:
+        awaited = step.take(coro)
+    except BaseException as error:
+        leave_task(attached, step.task)
+        set_running_loop(None)
+        attached._active = None
+        step.error = error
+        if here.blocked or not step.unnoticed():
+            _go_on(here, step)
+        else:
+            step.again()
+        raise
+    leave_task(attached, step.task)
+    set_running_loop(None)
+    attached._active = None
+    if awaited is not step:
+        step.awaited = awaited
+        return Suspended(_go_on(here, step))
+    result = step.result
+    # What unnoticed() asks, without the call.
+    if (
+        here.blocked
+        or step.noticed
+        or step.listed
+        or getrefcount(step.task) != step.references
+        or getweakrefcount(step.task)
+    ) and (here.blocked or not step.unnoticed()):
+        return Suspended(_go_on(here, step))
+    step.coro = step.result = None
+    return result
+
+
+def _go_on(here: StepGreenlet, step: FirstStep) -> AheadTask:
+    """Leave its task to the loop."""
+    attached, here.ahead = here.attached, None
+    set_running_loop(attached)
+    attached._active = here
+    if here.interrupted and not here.blocked and step.ended_well():
+        attached._settle(here)  # as asyncio has it: who cancels himself and returns was cancelled
+    try:
+        return step.go_on()
+    finally:
+        set_running_loop(None)
+        attached._active = None
+        if here.blocked:
+            attached._settle(here)
+            attached._plan_alone()
+        elif here.interrupted:
+            attached._settle(here)
+
+
 def _forget(ended: StepGreenlet) -> None:
+    if ended.ahead is not None:
+        ended.ahead.forget()
+        ended.ahead = None
     threads().pop(get_ident(ended), None)
 
 
@@ -160,12 +209,11 @@ class FirstSteps(Turns):
         self._enter(runner)
         try:
             set_context(runner, handle._context)
-            blocked = self.hand_offs + self.holds
             try:  # noqa: SIM105 (suppress() costs a microsecond here)
                 handle._callback(*handle._args)
             except (SystemExit, KeyboardInterrupt):
                 pass  # the task holds them, for who asks
-            if blocked != self.hand_offs + self.holds:
+            if runner.blocked:
                 self._settle(runner)
                 self._plan_alone()
         finally:

@@ -43,6 +43,8 @@ class LoopHub(Hub):
     Costs a plain greenlet that blocks one Python call and a look at the running loop (0.2 µs).
     """
 
+    event_loops: Loops
+
     def switch(self) -> Any:
         """As `Hub.switch`, in which every greenlet waits; a running loop is put aside meanwhile."""
         loop: Any = get_running_loop()
@@ -58,6 +60,7 @@ class Loops:
     def __init__(self) -> None:
         self.running: list[Any] = []
         self.attached: Any = None  # the one that greenlets outside of every loop use
+        self.hooked: Any = None  # who hears of asynchronous generators: it set the hooks last
 
 
 def let_hub_know(hub: Any) -> None:
@@ -85,16 +88,18 @@ def _put_aside_earlier() -> None:
         loop._ready.appendleft(Handle(set_running_loop, (loop,), loop, None))
 
 
-def _suspend_other(loop: asyncio.AbstractEventLoop, hub: Hub) -> Any:
+def _suspend_other(loop: asyncio.AbstractEventLoop, hub: LoopHub) -> Any:
     """A loop that is not ours blocks its greenlet, in a patched selector mostly."""
     task = current_task(loop)
     hooks = sys.get_asyncgen_hooks()
     if task is not None:
         leave_task(loop, task)
     set_running_loop(None)
+    hub.event_loops.hooked = None
     try:
         return Hub.switch(hub)
     finally:
+        hub.event_loops.hooked = None
         sys.set_asyncgen_hooks(*hooks)
         set_running_loop(loop)
         if task is not None:

@@ -48,6 +48,7 @@ class Runner(greenlet.greenlet):
         self.caller: greenlet.greenlet | None = (
             None  # who waits, out of the hub's sight, for it to park or block
         )
+        self.blocked = False  # its callback was, in gevent, and the loop may have gone on meanwhile
         self.interrupted: list[tuple[HubTask, Interrupted]] = []  # tasks whose step, here, was blocked
         self.elsewhere_s = 0.0  # in debug mode: how long this callback was blocked while the loop went on
         self.thread = thread  # whose hub it is, for `threading.current_thread()`

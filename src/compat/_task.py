@@ -56,7 +56,7 @@ class HubTask(asyncio.Task[Any]):
         """As `asyncio.Task.cancel`; while the task's step is blocked, once it is over."""
         loop = self._loop
         interrupted = _interrupted(loop, self)
-        if interrupted is None or self.done() or asyncio.current_task(loop) is self:
+        if interrupted is None or self.done() or self._has_control():
             return super().cancel(msg)
         if not interrupted.cancel(msg, loop._waits_for.get(self)):
             loop._cancelled_in_vain = True
@@ -75,6 +75,14 @@ class HubTask(asyncio.Task[Any]):
         interrupted = _interrupted(loop, self)
         pending = 0 if interrupted is None else len(interrupted.messages) + interrupted.delivered
         return super().cancelling() + pending
+
+    def _has_control(self) -> bool:
+        return asyncio.current_task(self._loop) is self
+
+    def _interrupt(self, runner: Any) -> None:
+        """Its step, in *runner*, is blocked."""
+        self._loop._interrupted[self] = cancellations = Interrupted()
+        runner.interrupted.append((self, cancellations))
 
     def _step_is_over(self, interrupted: Interrupted) -> None:
         """Deliver the cancellations that nobody took back."""

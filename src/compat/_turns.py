@@ -13,11 +13,14 @@ from compat import _debug
 from compat._asyncio import SelectorEventLoop, enter_task, leave_task, set_running_loop
 from compat._hand_off import HandOff, may_hand_off
 from compat._runner import Relay, Runner, set_context
-from compat._task import HubTask, Interrupted
+from compat._task import HubTask
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
 
+    from compat._hand_off import Loops
+    from compat._task import Interrupted
     from compat._timers import Timers
 
 BATCHES_S = 0.0002  # how long a runner goes on with what became ready meanwhile before the hub polls again
@@ -32,7 +35,9 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
 
     _hub: Any  # a LoopHub
     _hub_loop: Any
+    _loops: Loops
     _timers: Timers
+    _waiters: dict[Callable[[], None], asyncio.Future[Any]]
     _thread: threading.Thread
 
     def __init__(self) -> None:
@@ -143,8 +148,13 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
         runner.loop = self
         self._active = runner
         set_running_loop(self)
-        # Asynchronous generators are their thread's; another loop may have run in it since.
+        if self._loops.hooked is not self:
+            self._hook()
+
+    def _hook(self) -> None:
+        """Be the loop that hears of asynchronous generators, which know their thread only."""
         sys.set_asyncgen_hooks(*self._asyncgen_hooks)
+        self._loops.hooked = self
 
     def _leave(self, runner: Runner) -> greenlet.greenlet | None:
         set_running_loop(None)
@@ -158,12 +168,11 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
             self._parked.append(runner)
         return back
 
-    def _run_batches(self, runner: Runner) -> bool:  # noqa: C901 (one loop, and the hot one: calls cost)
+    def _run_batches(self, runner: Runner) -> bool:  # noqa: C901, PLR0912 (one loop, and the hot one: calls cost)
         """Run what is ready, and what becomes ready by that for a moment; True if a callback was blocked."""
         ready = self._ready
         timers = self._timers.heap
         context = None  # the runner's
-        blocked = self.hand_offs + self.holds
         began = now = self.time()
         self._cancelled_in_vain = False
         while True:
@@ -183,12 +192,13 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
                     else:
                         handle._callback(*handle._args)
                 except (SystemExit, KeyboardInterrupt) as error:
-                    self._failure = error
-                    self._settle(runner)
-                    return True
+                    if getattr(handle._callback, "__self__", None) not in self._waiters.values():
+                        self._failure = error
+                        self._settle(runner)
+                        return True
                 except BaseException as error:  # noqa: BLE001 (to the exception handler, as asyncio does)
                     _debug.report(self, handle, error)
-                if blocked != self.hand_offs + self.holds:
+                if runner.blocked:
                     self._settle(runner)
                     return True
             handle = None
@@ -205,6 +215,7 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
 
     def _settle(self, runner: Runner) -> None:
         """A step that was blocked is over: deliver the cancellations that came meanwhile."""
+        runner.blocked = False
         interrupted, runner.interrupted = runner.interrupted, []
         for task, cancellations in interrupted:
             task._step_is_over(cancellations)
@@ -219,14 +230,14 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
         if hand_off:
             self.hand_offs += 1
             if isinstance(task, HubTask) and task not in self._interrupted and runner is not None:
-                self._interrupted[task] = cancellations = Interrupted()
-                runner.interrupted.append((task, cancellations))
+                task._interrupt(runner)
         else:
             self.holds += 1
             self._held += 1
         blocked = _debug.Blocked(self, runner, task) if self._debug and not self._reporting else None
         caller = None
         if runner is not None:
+            runner.blocked = True
             caller, runner.caller = runner.caller, None
         if task is not None:
             leave_task(self, task)
@@ -239,7 +250,8 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
             if not hand_off:
                 self._held -= 1
             self._active = runner
-            sys.set_asyncgen_hooks(*self._asyncgen_hooks)
+            if self._loops.hooked is not self:
+                self._hook()
             set_running_loop(self)
             if task is not None:
                 enter_task(self, task)

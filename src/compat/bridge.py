@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import functools
 import inspect
+import sys
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import gevent
@@ -13,7 +14,7 @@ from gevent._waiter import Waiter
 from greenlet import getcurrent
 
 from compat._asyncio import enter_task, get_running_loop, leave_task, set_running_loop
-from compat._first_step import StepGreenlet
+from compat._first_step import REFUSED, StepGreenlet, Suspended, take_first_step
 from compat._greenlets import result_of
 from compat._hand_off import HandOff, in_section, let_hub_know
 from compat._runner import own_context
@@ -65,21 +66,26 @@ def wait(awaitable: Awaitable[R], timeout: float | None = None, *, loop: HubEven
     greenlet goes and leaves it to itself.  In a task's step the cancellation of that task is passed on to
     the awaitable.
 
+    A SystemExit or KeyboardInterrupt that a coroutine raises is the caller's, too: it doesn't end the loop,
+    as one in a task that no greenlet waits for does.
+
     Raises: TimeoutError after *timeout*; `WouldDeadlock` where the loop waits for the caller (callbacks
     other than tasks' steps, `no_handoff` sections, `hand_off_mode` 'off'); RuntimeError when the loop is
     not running or is closed meanwhile.  Switches: yes.
     """
     inside: Any = get_running_loop()
     if inside is None and timeout is None and type(caller := getcurrent()) is StepGreenlet:
-        begun: asyncio.Task[R] | None = caller.first_step(awaitable, loop)
-        if begun is not None:
-            if not begun.done():
-                with caller.lend():
-                    _block(caller.attached, begun, None, None, None)
+        result: Any = take_first_step(caller, awaitable, loop)
+        if type(result) is Suspended:
+            begun: asyncio.Task[R] = result.task
+            with caller.lend():
+                _block(caller.attached, begun, None, None, None)
             try:
                 return begun.result()
             finally:
-                del begun  # its error leads here: without a cycle, what the frames hold is freed at once
+                del begun, result  # its error leads here: without a cycle, what the frames hold is freed
+        if result is not REFUSED:
+            return result  # type: ignore[no-any-return] # the coroutine's
     loop, step = _loop_and_step(awaitable, loop, inside)
     if not inspect.iscoroutine(awaitable) or loop._task_factory is not None or loop._held:
         task = asyncio.ensure_future(awaitable, loop=loop)
@@ -176,12 +182,18 @@ def _start(
     if inside is None:
         return loop._run_first_step(coro, context)
     active = getattr(inside, "_active", None)
+    hooks = None if inside is loop else sys.get_asyncgen_hooks()
     if step is not None:
         leave_task(inside, step)
     set_running_loop(None)
+    if hooks is not None:
+        loop._loops.hooked = None
     try:
         return loop._run_first_step(coro, context)
     finally:
+        if hooks is not None:
+            sys.set_asyncgen_hooks(*hooks)
+            loop._loops.hooked = None
         inside._active = active
         set_running_loop(inside)
         if step is not None:
@@ -227,11 +239,11 @@ def _end_of(loop: HubEventLoop, task: asyncio.Future[Any]) -> None:
         callback(waiter.switch, None)
 
     task.add_done_callback(tell)
-    loop._waiters.add(tell)
+    loop._waiters[tell] = task
     try:
         waiter.get()
     finally:
-        loop._waiters.discard(tell)
+        loop._waiters.pop(tell, None)
         task.remove_done_callback(tell)
     if not task.done():
         raise RuntimeError("Event loop is closed")

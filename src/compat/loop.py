@@ -25,6 +25,7 @@ from compat._transports import Transports
 from compat._turns import Turns
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Coroutine
     from contextvars import Context
 
@@ -39,8 +40,9 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
     """
 
     def __init__(self, selector: object = None) -> None:  # noqa: ARG002 (asyncio's signature)
-        self._hub: Any = gevent.get_hub()
+        self._hub = gevent.get_hub()
         let_hub_know(self._hub)
+        self._loops = self._hub.event_loops
         self._hub_loop: Any = self._hub.loop
         Turns.__init__(self)
         self._nudged = False  # another thread has asked for a turn
@@ -48,9 +50,8 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
         self._hooks_before: Any = None
         self._awake = self._hub_loop.async_()  # while started, the hub doesn't think that nothing can happen
         self._awake_for = 0
-        self._waiters: set[Callable[[], None]] = (
-            set()
-        )  # greenlets in compat.wait, told when the loop is closed
+        # What greenlets in compat.wait wait for, and how they are told when the loop is closed.
+        self._waiters: dict[Callable[[], None], asyncio.Future[Any]] = {}
         self._timers = Timers(self, self._hub_loop)
         super(Turns, self).__init__(NoSelector())
 
@@ -190,7 +191,7 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
     def attach(self) -> None:
         """Run from now on for as long as the hub does, or until `detach`; nobody waits.  Switches: no."""
         self._begin_run()
-        self._hub.event_loops.attached = self
+        self._loops.attached = self
 
     def detach(self) -> None:
         """End what `attach` began; the loop may be closed then.  Switches: no."""
@@ -207,13 +208,14 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
         self._set_coroutine_origin_tracking(self._debug)
         self._hooks_before = sys.get_asyncgen_hooks()
         self._asyncgen_hooks = (self._asyncgen_firstiter_hook, self._asyncgen_finalizer_hook)
+        self._loops.hooked = None
         self._thread = threading.current_thread()
         self._thread_id = _get_ident()
         if self._primary is None:
             self._primary = Runner(self._hub, self._thread)
         self._failure = None
         self._running = True
-        self._hub.event_loops.running.append(self)
+        self._loops.running.append(self)
         # As in asyncio, descriptors are looked at before anything runs.
         self._wake_pending = True
         self._again.start(self._first_turn)
@@ -226,7 +228,7 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
             return
         self._running = self._stopping = self._wake_pending = False
         self._thread_id = None
-        loops = self._hub.event_loops
+        loops = self._loops
         loops.running.remove(self)
         if loops.attached is self:
             loops.attached = None
@@ -238,6 +240,7 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
             self._wake_callback.stop()
         self._set_coroutine_origin_tracking(False)
         sys.set_asyncgen_hooks(*self._hooks_before)
+        self._loops.hooked = None
         if self._stopped is not None:
             self._stopped.set()
             self._stopped = None

@@ -12,10 +12,8 @@ import inspect
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from baseplate_serve._servers.forked import leave_if_forked
-
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable, Iterator
 
 
 def bridge(processor: Any) -> bool:
@@ -82,17 +80,8 @@ def waits(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
-        if type(result) is not CoroutineType and not inspect.isawaitable(result):  # a decorator's, say
-            return result
-        return wait(_contained(result))
+        if type(result) is CoroutineType or inspect.isawaitable(result):
+            return wait(result)
+        return result  # a decorator's, say
 
     return call
-
-
-async def _contained(awaitable: Awaitable[Any]) -> Any:
-    """What *awaitable* gives.  What would end a loop, and the process with it, is its failure alone."""
-    try:
-        return await awaitable
-    except (SystemExit, KeyboardInterrupt) as error:
-        leave_if_forked(error)
-        raise RuntimeError(f"the handler would end the process: {error!r}") from error
