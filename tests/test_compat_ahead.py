@@ -112,6 +112,9 @@ def test_after_one_that_looks_the_next_has_another(notices):
         assert name.startswith("Task-")
         assert mark is None
         assert cancelling == 0
+        if notices is keeps_a_weak_reference:
+            gc.collect()
+            assert kept[-1]() is None
         again = wait(identity())
         return number, again
 
@@ -121,9 +124,6 @@ def test_after_one_that_looks_the_next_has_another(notices):
         if kept and isinstance(kept[-1], asyncio.Task):
             assert kept[-1].done()
             assert kept[-1].result() == number == id(kept[-1]) != again
-        if notices is keeps_a_weak_reference:
-            gc.collect()
-            assert kept[-1]() is None
         assert notices is not adds_a_callback or kept
     finally:
         kept.clear()
