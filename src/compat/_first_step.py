@@ -11,9 +11,10 @@ from weakref import getweakrefcount
 import gevent
 import greenlet
 from gevent.thread import get_ident  # type: ignore[import-not-found] # no stubs
+from greenlet import getcurrent
 
 from compat._ahead import FirstStep
-from compat._asyncio import enter_task, leave_task, set_running_loop
+from compat._asyncio import enter_task, get_running_loop, leave_task, set_running_loop
 from compat._runner import Runner, destination, own_context, set_context, threads
 from compat._task import HubTask
 from compat._turns import Turns
@@ -30,16 +31,16 @@ _switch = greenlet.greenlet.switch
 _throw = greenlet.greenlet.throw
 
 
-class Suspended:
+class Unfinished:
     """A first step's end that is not the coroutine's, or one that somebody else may ask the task for."""
 
     __slots__ = ("task",)
 
-    def __init__(self, task: AheadTask) -> None:
-        self.task = task
+    def __init__(self, task: Any) -> None:
+        self.task = task  # an AheadTask, for who takes it over
 
 
-REFUSED = object()  # no first step was taken
+REFUSED = Unfinished(None)  # no first step was taken
 
 
 class StepGreenlet(gevent.Greenlet):  # type: ignore[type-arg] # returns anything
@@ -97,11 +98,14 @@ class StepGreenlet(gevent.Greenlet):  # type: ignore[type-arg] # returns anythin
         set_context(self, context)
 
 
-def take_first_step(here: StepGreenlet, coro: Any, loop: object) -> Any:
-    """Take *coro*'s first step: its result, or what it raises; `Suspended`; REFUSED where it cannot.
+def take_first_step(coro: Any, loop: object) -> Any:  # noqa: C901 (the hot path: calls cost)
+    """Take *coro*'s first step here: its result, or what it raises; `Unfinished`, or REFUSED.
 
-    Called in *here*, in no callback of any loop.  Switches: when the step blocks in gevent.
+    It is taken in `StepGreenlet`s, in no callback of any loop.  Switches: when the step blocks in gevent.
     """
+    here = getcurrent()
+    if type(here) is not StepGreenlet:
+        return REFUSED
     attached = here.attached
     if (
         attached is None
@@ -111,6 +115,7 @@ def take_first_step(here: StepGreenlet, coro: Any, loop: object) -> Any:
         or attached._task_factory is not None
         or attached._debug
         or (loop is not None and loop is not attached)
+        or get_running_loop() is not None
     ):
         return REFUSED
     context = here.own_context
@@ -144,7 +149,7 @@ def take_first_step(here: StepGreenlet, coro: Any, loop: object) -> Any:
     attached._active = None
     if awaited is not step:
         step.awaited = awaited
-        return Suspended(_go_on(here, step))
+        return Unfinished(_go_on(here, step))
     result = step.result
     # What unnoticed() asks, without the call.
     if (
@@ -154,7 +159,7 @@ def take_first_step(here: StepGreenlet, coro: Any, loop: object) -> Any:
         or getrefcount(step.task) != step.references
         or getweakrefcount(step.task)
     ) and (here.blocked or not step.unnoticed()):
-        return Suspended(_go_on(here, step))
+        return Unfinished(_go_on(here, step))
     step.coro = step.result = None
     return result
 
@@ -199,7 +204,7 @@ class FirstSteps(Turns):
         finally:
             self._wake_pending = pending
         runner = self._idle_runner()
-        runner.caller = greenlet.getcurrent()
+        runner.caller = getcurrent()
         runner.first = self._ready.pop()
         runner.work_on(self._first_step)
         return task

@@ -14,7 +14,7 @@ from gevent._waiter import Waiter
 from greenlet import getcurrent
 
 from compat._asyncio import enter_task, get_running_loop, leave_task, set_running_loop
-from compat._first_step import REFUSED, StepGreenlet, Suspended, take_first_step
+from compat._first_step import REFUSED, Unfinished, take_first_step
 from compat._greenlets import result_of
 from compat._hand_off import HandOff, in_section, let_hub_know
 from compat._runner import own_context
@@ -73,19 +73,29 @@ def wait(awaitable: Awaitable[R], timeout: float | None = None, *, loop: HubEven
     other than tasks' steps, `no_handoff` sections, `hand_off_mode` 'off'); RuntimeError when the loop is
     not running or is closed meanwhile.  Switches: yes.
     """
-    inside: Any = get_running_loop()
-    if inside is None and timeout is None and type(caller := getcurrent()) is StepGreenlet:
-        result: Any = take_first_step(caller, awaitable, loop)
-        if type(result) is Suspended:
-            begun: asyncio.Task[R] = result.task
-            with caller.lend():
-                _block(caller.attached, begun, None, None, None)
-            try:
-                return begun.result()
-            finally:
-                del begun, result  # its error leads here: without a cycle, what the frames hold is freed
-        if result is not REFUSED:
+    if timeout is None:
+        result: Any = take_first_step(awaitable, loop)
+        if type(result) is not Unfinished:
             return result  # type: ignore[no-any-return] # the coroutine's
+        if result is not REFUSED:
+            return _finish(result)  # type: ignore[no-any-return] # likewise
+    return _wait(awaitable, timeout, loop)
+
+
+def _finish(unfinished: Unfinished) -> Any:
+    """The result of a coroutine whose first step this greenlet has taken."""
+    here: Any = getcurrent()
+    task, unfinished.task = unfinished.task, None
+    with here.lend():
+        _block(here.attached, task, None, None, None)
+    try:
+        return task.result()
+    finally:
+        del task  # its error leads here: without a cycle, what the frames hold is freed at once
+
+
+def _wait(awaitable: Awaitable[R], timeout: float | None, loop: HubEventLoop | None) -> R:
+    inside: Any = get_running_loop()
     loop, step = _loop_and_step(awaitable, loop, inside)
     if not inspect.iscoroutine(awaitable) or loop._task_factory is not None or loop._held:
         task = asyncio.ensure_future(awaitable, loop=loop)
@@ -254,7 +264,11 @@ def async_to_sync(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, 
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        return wait(function(*args, **kwargs))
+        coro = function(*args, **kwargs)
+        result: Any = take_first_step(coro, None)  # what wait() begins with, without the call
+        if type(result) is not Unfinished:
+            return result  # type: ignore[no-any-return] # the coroutine's
+        return _wait(coro, None, None) if result is REFUSED else _finish(result)
 
     return call
 

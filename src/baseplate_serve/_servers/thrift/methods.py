@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -75,13 +74,14 @@ def waits(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Switches: when the coroutine suspends.
     """
-    from compat import wait  # noqa: PLC0415 (a synchronous service must not import asyncio)
+    from compat import async_to_sync, wait  # noqa: PLC0415 (a synchronous service must not import asyncio)
+
+    if inspect.iscoroutinefunction(function):
+        return async_to_sync(function)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
-        if type(result) is CoroutineType or inspect.isawaitable(result):
-            return wait(result)
-        return result  # a decorator's, say
+        return wait(result) if inspect.isawaitable(result) else result  # a decorator's, say
 
     return call
