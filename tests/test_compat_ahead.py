@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import gc
-import logging
 import weakref
 
 import gevent
@@ -22,7 +21,7 @@ def _attached(caplog):
     assert asyncio.all_tasks(loop) == set()
     loop.detach()
     loop.close()
-    assert caplog.records == []
+    assert caplog.get_records("call") + caplog.get_records("teardown") == []  # of tasks that were destroyed
 
 
 def in_step_greenlet(function):
@@ -340,16 +339,3 @@ def test_an_asynchronous_generator_belongs_to_the_loop_whose_step_began_it():
     kept.clear()
     assert [type(loop) for loop in ends].count(HubEventLoop) == 5
     assert ends.count(own) == 4
-
-
-def test_a_greenlet_that_is_forgotten_complains_of_nothing(caplog):
-    caplog.set_level(logging.DEBUG)
-
-    def work():
-        wait(identity())
-        gevent.get_hub().switch()
-
-    StepGreenlet.spawn(work)
-    gevent.idle()
-    gc.collect()
-    assert caplog.records == []

@@ -79,6 +79,29 @@ def test_tasks_are_shown_with_what_they_await(caplog):
     assert shown.index("outer (") < shown.index("inner (") < shown.index("Event.wait (")
 
 
+def test_a_task_that_has_no_coroutine_yet_is_not_shown(caplog):
+    """It was made ahead, for the next coroutine that its greenlet will wait for."""
+
+    async def nothing():
+        pass
+
+    def work(event):
+        compat.wait(nothing())
+        event.wait()
+
+    loop = compat.attached_loop()
+    event = Event()
+    waiting = compat.StepGreenlet.spawn(work, event)
+    gevent.idle()
+    assert waiting.ahead.task is not None
+    dump.log_everything(list)
+    event.set()
+    waiting.join()
+    loop.detach()
+    loop.close()
+    assert "asyncio task" not in "\n".join(record.getMessage() for record in caplog.records)
+
+
 def test_native_threads_are_shown():
     pool = gevent.get_hub().threadpool
     lock = monkey.get_original("_thread", "allocate_lock")()

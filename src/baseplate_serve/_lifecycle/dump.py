@@ -121,8 +121,9 @@ def tasks() -> Iterator[Standing]:
     if asyncio is None:
         return  # a synchronous service never imports it
     for each in gc.get_objects():
-        if isinstance(each, asyncio.Task) and not each.done():
-            chain = tuple(f"await {line}" for line in await_chain(each.get_coro()))
+        # Without a coroutine it is none yet: compat makes tasks ahead of what they will run.
+        if isinstance(each, asyncio.Task) and not each.done() and (coro := each.get_coro()) is not None:
+            chain = tuple(f"await {line}" for line in await_chain(coro))
             yield Standing(each.get_name(), chain)
 
 
