@@ -154,6 +154,7 @@ class AsgiConnection:
         self._closed = True
         self.inbox.changed = _ignore
         self.inbox.pause()
+        self.outbox.close()
         if self._turns is not None:
             self._turns.give(None)
         say_goodbye(self._sock)

@@ -24,6 +24,9 @@ class Outbox:
         self.raw = raw
         self._connection = connection
         self.loop = loop
+        self._fd = raw.fileno()
+        self._closed = False
+        self._ready: asyncio.Future[None] | None = None  # while the loop watches the descriptor
         self._sending: asyncio.Lock | None = None  # once the client has taken less than there was
 
     async def write(self, data: bytes) -> None:
@@ -44,6 +47,18 @@ class Outbox:
             async with self._sending:
                 await self._write_all(memoryview(data)[sent:])
 
+    async def flush(self) -> None:
+        """Wait until the client has taken what was written before."""
+        if self._sending is not None:
+            async with self._sending:
+                pass
+
+    def close(self) -> None:
+        """Before the socket is closed: who is in `write` finds the client gone.  Switches: no."""
+        self._closed = True
+        if self._ready is not None:
+            self._unwatch(self._ready)
+
     async def _write_all(self, data: memoryview) -> None:
         try:
             while data:
@@ -59,9 +74,19 @@ class Outbox:
             self._connection.send_since = None
 
     async def _takes_more(self) -> None:
-        ready = self.loop.create_future()
-        self.loop.add_writer(self.raw.fileno(), ready.set_result, None)
-        try:
-            await ready
-        finally:
-            self.loop.remove_writer(self.raw.fileno())
+        if not self._closed:
+            ready = self._ready = self.loop.create_future()
+            self.loop.add_writer(self._fd, ready.set_result, None)
+            try:
+                await ready
+            finally:
+                if self._ready is ready:
+                    self._unwatch(ready)
+        if self._closed:
+            raise ClientGone
+
+    def _unwatch(self, ready: asyncio.Future[None]) -> None:
+        self._ready = None
+        self.loop.remove_writer(self._fd)  # before it is closed: libev aborts where it meets a closed one
+        if not ready.done():
+            ready.set_result(None)
