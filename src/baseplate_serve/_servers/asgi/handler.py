@@ -53,6 +53,7 @@ class AsgiHandler(WSGIHandler):
     """Stands before the class that serves a WSGI request, and tells it when, and for which application."""
 
     turns: Turns  # set by the connection
+    rfile: Any
     _app: Any = None
 
     def handle_one_request(self) -> Any:
@@ -62,6 +63,10 @@ class AsgiHandler(WSGIHandler):
     def run_application(self) -> None:
         self.application = self._app
         super().run_application()
+
+    def finalize_headers(self) -> None:
+        super().finalize_headers()
+        self.rfile.upgraded = self.connection_upgraded
 
 
 class Lent(Inbound):

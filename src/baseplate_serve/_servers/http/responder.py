@@ -199,7 +199,7 @@ class Responder(Defaults):
         if self.upgrading:
             # Either way the application may have read what came after the head.
             self.close_connection = True
-            self.connection_upgraded = self.code == 101
+            self.connection_upgraded = self._inbound.upgraded = self.code == 101
             if self.connection_upgraded:
                 return b"Connection: %b\r\n\r\n" % (given or "Upgrade").encode("latin-1")
         elif body is not NO_BODY and (body.broken or (body.expected and not body.is_here())):

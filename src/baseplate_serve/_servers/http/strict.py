@@ -121,7 +121,6 @@ class StrictHandler(Responder):
         ):
             environ["wsgi.input"] = self._inbound
             environ["wsgi.input_terminated"] = False
-            self._inbound.upgraded = True
             self.upgrading = True
 
     def _send_interim(self, data: bytes) -> None:
