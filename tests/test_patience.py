@@ -22,6 +22,9 @@ UPGRADE = b"GET %b HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n\r\n"
 
 
 def wsgi_app(environ, start_response):
+    if environ["PATH_INFO"] == "/unread":
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
+        return [b"no"]
     if environ["PATH_INFO"] == "/echo":
         write = start_response("101 Switching Protocols", [("Connection", "upgrade"), ("Upgrade", "echo")])
         write(b"")
@@ -36,7 +39,7 @@ def wsgi_app(environ, start_response):
 async def asgi_app(scope, receive, send):
     if scope["type"] != "http":
         raise NotImplementedError
-    length, more = 0, True
+    length, more = 0, scope["path"] != "/unread"
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -115,6 +118,28 @@ def test_a_body_that_comes_slowly_is_read(serving):
             gevent.sleep(0.02)  # 0.2 s in all
             sock.sendall(b"x")
         assert b"200 OK" in sock.recv(65536)
+
+
+@pytest.mark.parametrize(
+    "half",
+    ["Content-Length: 10\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\na\r\nhalf"],
+    ids=["announced", "chunked"],
+)
+def test_half_a_body_that_nobody_reads_is_waited_for_no_longer(serving, half):
+    with serving(body_timeout=BRIEF) as server, connected(server) as sock:
+        sock.sendall(f"POST /unread HTTP/1.1\r\nHost: a\r\n{half}".encode())
+        assert b"200 OK" in everything(sock)
+        assert refusals(server, "body_timeout") == 1
+
+
+def test_a_body_that_nobody_reads_may_come_slowly(serving):
+    with serving(body_timeout=BRIEF) as server, connected(server) as sock:
+        sock.sendall(HEAD.replace(b"/up", b"/unread"))
+        for _ in range(10):
+            gevent.sleep(0.02)  # 0.2 s in all
+            sock.sendall(b"x")
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"0 bytes" in asgi_harness.until(sock, b"bytes")
 
 
 served_by_wsgi = pytest.mark.parametrize(
