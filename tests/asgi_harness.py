@@ -24,17 +24,14 @@ def serving(app, *, lifespan=False, **options):
             server.stop()
 
 
-KINDS = ["wsgi", "wsgi handler", "asgi", "wsgi in a mount"]
+KINDS = ["wsgi", "wsgi handler", "asgi", "wsgi in a mount", "wsgi handler in a mount"]
 
 
 def kind_of_server(kind, wsgi_app, asgi_app):
     """What is served, and by which options, in each of the ways in which HTTP is: one of KINDS."""
-    return {
-        "wsgi": (wsgi_app, {}),
-        "wsgi handler": (wsgi_app, {"handler": "gevent.pywsgi:WSGIHandler"}),
-        "asgi": (asgi_app, {}),
-        "wsgi in a mount": (Mount({"/async": asgi_app}, wsgi=wsgi_app), {}),
-    }[kind]
+    handler = {"handler": "gevent.pywsgi:WSGIHandler"} if "handler" in kind else {}
+    app = asgi_app if kind == "asgi" else wsgi_app
+    return Mount({"/async": asgi_app}, wsgi=wsgi_app) if "mount" in kind else app, handler
 
 
 def without_lifespan(app):

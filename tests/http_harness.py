@@ -53,6 +53,18 @@ FEEDS = {
 }
 
 
+class Seen(list):
+    """An application that notes what it is asked for, and reads all of it."""
+
+    def __call__(self, environ, start_response):
+        body = environ["wsgi.input"].read()
+        query = environ["QUERY_STRING"]
+        target = f"{environ['PATH_INFO']}?{query}" if query else environ["PATH_INFO"]
+        self.append((target, body, environ))
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"ok"]
+
+
 def exchange(app, pieces, **options):
     """What the server sends to a client that sends *pieces*."""
     with socket.socket() as listener:

@@ -267,6 +267,18 @@ async def too_little(_scope, _receive, send):
     await reply(send, b"four", headers=[(b"content-length", b"9")])
 
 
+async def no_length(_scope, _receive, send):
+    await reply(send, b"hello", headers=[(b"content-length", b"+5")])
+
+
+async def no_decimal_length(_scope, _receive, send):
+    await reply(send, b"hello", headers=[(b"content-length", b"0_5")])
+
+
+async def two_lengths(_scope, _receive, send):
+    await reply(send, b"hello", headers=[(b"content-length", b"3"), (b"Content-Length", b"5")])
+
+
 async def no_field(_scope, _receive, send):
     await reply(send, b"", headers=[(b"x", b"a\r\nb: c")])
 
@@ -284,6 +296,9 @@ async def unknown_message(_scope, _receive, send):
         (body_first, "has a body and was not started"),
         (too_much, "longer than its Content-Length"),
         (too_little, "5 bytes shorter than its Content-Length"),
+        (no_length, "Content-Length is no number"),
+        (no_decimal_length, "Content-Length is no number"),
+        (two_lengths, "Content-Length is given twice"),
         (no_field, "no header field"),
         (unknown_message, "no message of http: 'http.nonsense'"),
     ],

@@ -29,6 +29,8 @@ def wsgi_app(environ, start_response):
 
 
 async def asgi_app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        raise NotImplementedError
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
@@ -51,11 +53,11 @@ def still_serves(address):
     connection.close()
 
 
-@pytest.fixture(params=["wsgi", "asgi"])
+@pytest.fixture(params=["wsgi", "asgi", "wsgi in a mount"])
 def fuzzed(request):
-    app = wsgi_app if request.param == "wsgi" else asgi_app
+    app, always = asgi_harness.kind_of_server(request.param, wsgi_app, asgi_app)
     with (
-        asgi_harness.serving(app, lifespan=app is wsgi_app) as server,
+        asgi_harness.serving(app, lifespan=True, **always) as server,
         Fuzzed(server, still_serves) as running,
     ):
         yield running

@@ -10,21 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from http_corpus import BAD_FIELDS, BAD_FRAMING, INVALID, VALID, chunked, get, post
-from http_harness import FEEDS, exchange, responses
+from http_harness import FEEDS, Seen, exchange, responses
 
 NEXT = get(target=b"/next", headers=b"Connection: close\r\n")
-
-
-class Seen(list):
-    """An application that notes what it is asked for, and reads all of it."""
-
-    def __call__(self, environ, start_response):
-        body = environ["wsgi.input"].read()
-        query = environ["QUERY_STRING"]
-        target = f"{environ['PATH_INFO']}?{query}" if query else environ["PATH_INFO"]
-        self.append((target, body, environ))
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [b"ok"]
 
 
 @pytest.mark.parametrize("feed", FEEDS)

@@ -18,9 +18,18 @@ from thrift_harness import Handler, client
 BRIEF = "120 milliseconds"
 LONG = b"x" * 50_000_000  # more than any socket's buffers take
 HEAD = b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"
+UPGRADE = b"GET %b HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n\r\n"
 
 
 def wsgi_app(environ, start_response):
+    if environ["PATH_INFO"] == "/unread":
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
+        return [b"no"]
+    if environ["PATH_INFO"] == "/echo":
+        write = start_response("101 Switching Protocols", [("Connection", "upgrade"), ("Upgrade", "echo")])
+        write(b"")
+        write(environ["wsgi.input"].read(2))
+        return []
     body = environ["wsgi.input"].read()
     long = environ["PATH_INFO"].endswith("/long")
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -30,7 +39,7 @@ def wsgi_app(environ, start_response):
 async def asgi_app(scope, receive, send):
     if scope["type"] != "http":
         raise NotImplementedError
-    length, more = 0, True
+    length, more = 0, scope["path"] != "/unread"
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -95,7 +104,7 @@ def drip_headers(sock):
 
 def test_half_a_body_is_answered_with_408(serving):
     # pywsgi raises an error in its application, and this one doesn't handle it.
-    status = b"500" if serving.kind in ("wsgi handler", "wsgi in a mount") else b"408"
+    status = b"500" if "handler" in serving.kind else b"408"
     with serving(body_timeout=BRIEF) as server, connected(server) as sock:
         sock.sendall(HEAD + b"half")
         assert everything(sock).startswith(b"HTTP/1.1 %b " % status)
@@ -109,6 +118,51 @@ def test_a_body_that_comes_slowly_is_read(serving):
             gevent.sleep(0.02)  # 0.2 s in all
             sock.sendall(b"x")
         assert b"200 OK" in sock.recv(65536)
+
+
+@pytest.mark.parametrize(
+    "half",
+    ["Content-Length: 10\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\na\r\nhalf"],
+    ids=["announced", "chunked"],
+)
+def test_half_a_body_that_nobody_reads_is_waited_for_no_longer(serving, half):
+    with serving(body_timeout=BRIEF) as server, connected(server) as sock:
+        sock.sendall(f"POST /unread HTTP/1.1\r\nHost: a\r\n{half}".encode())
+        assert b"200 OK" in everything(sock)
+        assert refusals(server, "body_timeout") == 1
+
+
+def test_a_body_that_nobody_reads_may_come_slowly(serving):
+    with serving(body_timeout=BRIEF) as server, connected(server) as sock:
+        sock.sendall(HEAD.replace(b"/up", b"/unread"))
+        for _ in range(10):
+            gevent.sleep(0.02)  # 0.2 s in all
+            sock.sendall(b"x")
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"0 bytes" in asgi_harness.until(sock, b"bytes")
+
+
+served_by_wsgi = pytest.mark.parametrize(
+    "serving", [kind for kind in asgi_harness.KINDS if kind != "asgi"], indirect=True
+)
+
+
+@served_by_wsgi
+def test_who_asks_for_an_upgrade_has_no_more_time_than_others(serving):
+    with serving(body_timeout=BRIEF) as server, connected(server) as sock:
+        sock.sendall(UPGRADE % b"/")
+        assert b"200 OK" in everything(sock)  # of an application that reads to the end
+        assert refusals(server, "body_timeout") == 1
+
+
+@served_by_wsgi
+def test_who_has_got_an_upgrade_may_be_silent(serving):
+    with serving(body_timeout=BRIEF) as server, connected(server) as sock:
+        sock.sendall(UPGRADE % b"/echo")
+        assert b" 101 " in asgi_harness.until(sock, b"\r\n\r\n")
+        gevent.sleep(0.3)
+        sock.sendall(b"hi")
+        assert everything(sock) == b"hi"
 
 
 def test_an_idle_connection_is_closed_and_one_in_use_is_not(serving):

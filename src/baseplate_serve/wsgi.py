@@ -34,8 +34,7 @@ def make_server(server_config: Mapping[str, str], listener: Any, app: Any) -> Ht
 
         server = AsgiServer(listener, app, settings, handler)
     elif callable(app):
-        strict = settings.handler is None
-        server = HttpServer(listener, app, settings, StrictHandler if strict else handler)
+        server = HttpServer(listener, app, settings, handler)
     else:
         raise ApplicationError(
             f"the wsgi server needs a WSGI or an ASGI application, the factory returned {app!r}"
@@ -44,9 +43,9 @@ def make_server(server_config: Mapping[str, str], listener: Any, app: Any) -> Ht
 
 
 def handler_class(name: str | None) -> type[WSGIHandler]:
-    """The class that the option ``handler`` names; pywsgi's own if it is absent."""
+    """The class that the option ``handler`` names; our own if it is absent."""
     if name is None:
-        return WSGIHandler
+        return StrictHandler
     try:
         found = load_object(name)
     except NameFault as fault:

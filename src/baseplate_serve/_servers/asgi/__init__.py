@@ -11,7 +11,7 @@ cancel.py      cancelling such a task
 websocket.py   one WebSocket
 lifespan.py    start-up and shutdown
 connection.py  a connection: which application a request is for, and what comes after it
-handler.py     pywsgi's side of a connection, where some requests are for WSGI applications
+handler.py     the WSGI side of a connection, where some requests are for WSGI applications
 server.py      the server
 
 Imported only for applications that need it.

@@ -1,4 +1,4 @@
-"""pywsgi's side of a connection: the requests that are for WSGI applications, in a greenlet."""
+"""The WSGI side of a connection: the requests that are for WSGI applications, in a greenlet."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, Any
 from gevent.event import Event
 from gevent.pywsgi import WSGIHandler
 
+from baseplate_serve._servers.http.inbound import Inbound
+from baseplate_serve._servers.http.strict import StrictHandler
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from baseplate_serve._servers.asgi.inbox import Inbox
+    from baseplate_serve._servers.http.limits import Limits
+
 
 class Turns:
-    """Passes a connection to and fro between the loop and a greenlet with pywsgi's handler.
+    """Passes a connection to and fro between the loop and a greenlet with a WSGI handler.
 
     The greenlet begins with the connection's first request for a WSGI application, and is parked while
     other requests are served.
@@ -47,6 +53,7 @@ class AsgiHandler(WSGIHandler):
     """Stands before the class that serves a WSGI request, and tells it when, and for which application."""
 
     turns: Turns  # set by the connection
+    rfile: Any
     _app: Any = None
 
     def handle_one_request(self) -> Any:
@@ -56,3 +63,40 @@ class AsgiHandler(WSGIHandler):
     def run_application(self) -> None:
         self.application = self._app
         super().run_application()
+
+    def finalize_headers(self) -> None:
+        super().finalize_headers()
+        self.rfile.upgraded = self.connection_upgraded
+
+
+class Lent(Inbound):
+    """What a client sends, during the handler's turn: at first what is in *inbox*, with a whole head."""
+
+    __slots__ = ("_inbox",)
+
+    def __init__(self, sock: Any, inbox: Inbox) -> None:
+        super().__init__(sock)
+        self._inbox = inbox
+
+    def head(self, _limits: Limits, _look: Callable[[bytes], object]) -> bytes:
+        """A request's head, which the loop has found and judged.  Switches: no."""
+        head, empty_line, self.buffer = self._inbox.take(len(self._inbox.buffer)).partition(b"\r\n\r\n")
+        return head + empty_line
+
+    def give_back(self) -> None:
+        """The loop's turn: what is left may be the next request.  Switches: no."""
+        self._inbox.buffer[:] = self.buffer
+
+
+class LentHandler(StrictHandler):
+    """Our own handler, one request a turn."""
+
+    _inbound: Lent
+
+    def __init__(self, sock: Any, address: Any, server: Any, rfile: Inbox) -> None:
+        super().__init__(sock, address, server, Lent(sock, rfile))
+
+    def handle_one_request(self) -> Any:
+        again = super().handle_one_request()
+        self._inbound.give_back()
+        return again

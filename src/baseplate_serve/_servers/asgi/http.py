@@ -102,6 +102,8 @@ class Exchange:
 
     def _discard(self) -> None:
         """Take what nobody read of the body, as it comes."""
+        tracked = self.connection.tracked
+        tracked.body_since = None
         try:
             while not self.body.ended and (piece := self.body.piece()) is not None:
                 self._discarded += len(piece)
@@ -111,6 +113,8 @@ class Exchange:
             self.connection.over(reusable=False)
         elif self.body.ended:
             self.connection.over(reusable=True)
+        else:
+            tracked.body_since = monotonic()
 
     def _malformed(self, error: Refused) -> None:
         log.warning("%s sent a body that is none, disconnected: %s", self.connection.name, error)

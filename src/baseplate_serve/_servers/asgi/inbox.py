@@ -31,6 +31,7 @@ class Inbox:
         self.buffer = bytearray()
         self.ended = False  # the client sends no more, or is gone
         self.closed = False  # for pywsgi: a file has that
+        self.upgraded = False  # by a 101, under pywsgi: what comes is no body, and may take its time
         self.changed: Callable[[], None] = _nobody
         self._raw = raw
         self._fd = raw.fileno()
@@ -121,11 +122,11 @@ class Inbox:
 
     # For greenlets
 
-    def read(self, size: int) -> bytes:
-        """Exactly *size* bytes; fewer at the end of the stream.  Switches: yes."""
-        while len(self.buffer) < size and self._receive():
+    def read(self, size: int = -1) -> bytes:
+        """Exactly *size* bytes; fewer at the end of the stream, all if *size* is negative.  Switches: yes."""
+        while not 0 <= size <= len(self.buffer) and self._receive():
             pass
-        return self.take(size)
+        return self.take(len(self.buffer) if size < 0 else size)
 
     def readline(self, limit: int = -1) -> bytes:
         """A line with its end, *limit* bytes at most.  Switches: yes."""
@@ -141,7 +142,7 @@ class Inbox:
     def _receive(self) -> bool:
         if self.ended:
             return False
-        self._connection.body_since = monotonic()
+        self._connection.body_since = None if self.upgraded else monotonic()
         try:
             data = self.sock.recv(PIECE)
         finally:

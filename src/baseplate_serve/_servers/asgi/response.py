@@ -6,7 +6,7 @@ import re
 from http import HTTPStatus
 from typing import Any
 
-from baseplate_serve._servers.http.fields import date_line
+from baseplate_serve._servers.http.fields import date_line, declared_length
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _UNSAFE = re.compile(rb"[\x00\r\n]").search
@@ -88,7 +88,7 @@ class Response:
                     self.keeps_alive = False
                 if lower != b"content-length" or status == 204:
                     continue
-                self._left = int(value)
+                self._left = declared_length(value, self._left)
             given.add(lower)
             lines.append(b"%b: %b\r\n" % (name, value))
         if self._left is None and status not in (204, 304):

@@ -7,21 +7,22 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from gevent.pywsgi import WSGIHandler
-
 import compat
 from baseplate_serve._lifecycle.connections import Connection
 from baseplate_serve._servers.asgi.cancel import cancel_unshielded
 from baseplate_serve._servers.asgi.connection import AsgiConnection
-from baseplate_serve._servers.asgi.handler import AsgiHandler
+from baseplate_serve._servers.asgi.handler import AsgiHandler, LentHandler
 from baseplate_serve._servers.asgi.lifespan import Lifespan
 from baseplate_serve._servers.coroutines import Coroutines
 from baseplate_serve._servers.graceful import CLEAN_UP_S, LAST_S
 from baseplate_serve._servers.http.server import HttpServer
+from baseplate_serve._servers.http.strict import StrictHandler
 from baseplate_serve.asgi import Mount, is_asgi, unmarked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from gevent.pywsgi import WSGIHandler
 
     from baseplate_serve._servers.asgi.inbox import Inbox
     from baseplate_serve._settings.options import ServerSettings
@@ -39,8 +40,8 @@ class AsgiServer(HttpServer):
     def __init__(
         self, listener: Any, app: Any, settings: ServerSettings, handler_class: type[WSGIHandler]
     ) -> None:
-        bases = (AsgiHandler,) if handler_class is WSGIHandler else (AsgiHandler, handler_class)
-        kind = type(handler_class.__name__, bases, {"__module__": handler_class.__module__})
+        kind = LentHandler if handler_class is StrictHandler else handler_class
+        kind = type(kind.__name__, (AsgiHandler, kind), {"__module__": kind.__module__})
         self.settings = settings
         # Connections are no greenlets here, so that the pool of greenlets cannot count them.
         self._max_connections = settings.max_concurrency

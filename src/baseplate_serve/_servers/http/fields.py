@@ -67,7 +67,7 @@ def fields_of(headers: Iterable[tuple[str, str]]) -> Fields:
         if kind == DATE:
             dated = True
         elif kind == LENGTH:
-            length = _length(value, length)
+            length = declared_length(value, length)
         elif kind:  # the server's business: it frames the body, and says whether the connection goes on
             if kind == CONNECTION:
                 _check([(name, value)])
@@ -101,8 +101,9 @@ def _kind_of(name: str) -> int:
     return kind
 
 
-def _length(value: str, before: int | None) -> int:
-    if not isinstance(value, str) or not value.isdigit():
+def declared_length(value: str | bytes, before: int | None) -> int:
+    """An application's Content-Length; *before*: one that it gave already.  Raises: ValueError for it."""
+    if not isinstance(value, (str, bytes)) or not (value.isascii() and value.isdigit()):
         raise ValueError("Content-Length is no number", value)
     if before is not None:
         raise ValueError("Content-Length is given twice", value)

@@ -68,8 +68,6 @@ class Tracked(WSGIHandler):
 
     def handle_one_response(self) -> None:
         self.connection.head_since = None
-        if self._received is not None:
-            self._received.upgraded = bool(self._connection_upgrade_requested())  # type: ignore[attr-defined] # no stub has it
         super().handle_one_response()
 
     def _sendall(self, data: Any) -> None:
@@ -101,7 +99,11 @@ class Tracked(WSGIHandler):
 
     def finalize_headers(self) -> None:
         super().finalize_headers()
-        if not self.connection_upgraded and (SERVER_STATE.shutting_down or self.connection.leaving):
+        if self.connection_upgraded:
+            self.close_connection = True  # afterwards: what comes is no request
+            if self._received is not None:
+                self._received.upgraded = True
+        elif SERVER_STATE.shutting_down or self.connection.leaving:
             self.close_connection = True
             kept = [pair for pair in self.response_headers if pair[0].lower() != b"connection"]
             self.response_headers = [*kept, (b"Connection", b"close")]

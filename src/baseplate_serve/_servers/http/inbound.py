@@ -46,7 +46,7 @@ class Inbound:
         self._event: Any = getattr(sock, "_read_event", None)
         self.buffer = b""
         self.closed = False
-        self.upgraded = False  # what is sent is no body, and may take its time
+        self.upgraded = False  # by a 101: what is sent is no body, and may take its time
         self.connection: Connection  # both by `serve`
         self._tally: Tally
 
@@ -188,7 +188,7 @@ class Inbound:
     def readline(self, size: int = -1) -> bytes:
         """A line with its line feed, *size* bytes at most unless that is negative."""
         while (end := self.buffer.find(b"\n") + 1) == 0 and not 0 <= size <= len(self.buffer):
-            piece = self.receive()
+            piece = self.receive_body()
             if not piece:
                 end = len(self.buffer)
                 break

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class PatientSocket(io.RawIOBase):
     """The receiving side of gevent's *sock*: notes on *connection* when a request begins, and each wait.
 
-    `upgraded` once what comes is no request any more; `cut_short` once a head has ended before its end.
+    `upgraded` by a 101: what comes is no request any more; `cut_short` once a head has ended before its end.
     """
 
     def __init__(self, sock: Any, connection: Connection) -> None:

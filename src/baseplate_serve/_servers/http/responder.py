@@ -32,12 +32,14 @@ class Responder(Defaults):
     """The half of a handler that answers.  The other half says what the request was."""
 
     connection: Connection  # set by the server before `handle`
+    application: Any
     code: int  # of the response
 
     def __init__(self, sock: Any, address: Any, server: Any, inbound: Inbound, head: Head) -> None:
         super().__init__(sock, address, server, inbound)  # type: ignore[call-arg] # no stub has it
         self._inbound = inbound
         self._head = head  # of the present request
+        self.application = server.application
         self._kernels = kernels_socket(sock)
         # Attributes of the instance, all of them: to read one of the class costs twice as much.
         self.wsgi_input: Body | NoBody = NO_BODY  # type: ignore[assignment] # the stubs know pywsgi's only
@@ -52,8 +54,7 @@ class Responder(Defaults):
 
     def run_application(self) -> None:
         """Call it and send its result, which is then closed.  Raises: whatever it raises.  Switches: yes."""
-        server: Any = self.server
-        result = self.result = server.application(self.environ, self.start_response)
+        result = self.result = self.application(self.environ, self.start_response)
         if type(result) is list:  # what most return: it has no close(), and asking for it costs 0.1 µs
             self._send_rest(result[0] if len(result) == 1 else b"".join(result))
             return
@@ -198,7 +199,7 @@ class Responder(Defaults):
         if self.upgrading:
             # Either way the application may have read what came after the head.
             self.close_connection = True
-            self.connection_upgraded = self.code == 101
+            self.connection_upgraded = self._inbound.upgraded = self.code == 101
             if self.connection_upgraded:
                 return b"Connection: %b\r\n\r\n" % (given or "Upgrade").encode("latin-1")
         elif body is not NO_BODY and (body.broken or (body.expected and not body.is_here())):

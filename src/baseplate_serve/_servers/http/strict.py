@@ -34,12 +34,12 @@ class StrictHandler(Responder):
 
     lingers = False  # the client may be sending while we close
 
-    def __init__(self, sock: Any, address: Any, server: Any) -> None:
+    def __init__(self, sock: Any, address: Any, server: Any, rfile: Inbound | None = None) -> None:
         self.limits: Limits = getattr(server, "limits", Limits())
         head = Head(_first_environ(server, sock, address), self.limits)
         forwarded = getattr(server, "forwarded", None)
         self._forwarded = forwarded if forwarded is not None and forwarded.believes(address) else None
-        super().__init__(sock, address, server, Inbound(sock), head)
+        super().__init__(sock, address, server, Inbound(sock) if rfile is None else rfile, head)
 
     def handle(self) -> None:
         """Serve until either side closes.  Switches: yes."""
@@ -121,7 +121,6 @@ class StrictHandler(Responder):
         ):
             environ["wsgi.input"] = self._inbound
             environ["wsgi.input_terminated"] = False
-            self._inbound.upgraded = True
             self.upgrading = True
 
     def _send_interim(self, data: bytes) -> None:
