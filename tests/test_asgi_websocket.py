@@ -4,48 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 
 import gevent
 import pytest
 from gevent.event import Event
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
-from asgi_harness import connected, everything, exchange, reply, serving, until, url
+from asgi_harness import connected, everything, exchange, serving
 from baseplate_serve._servers.asgi import websocket
 from deadline import DEADLINE_S, wait_for
-
-HANDSHAKE = (
-    b"GET /raw HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-)
-
-
-class Echo:
-    """Accepts, and sends back what comes; notes what it gets."""
-
-    def __init__(self):
-        self.scopes = []
-        self.got = []
-        self.ended = Event()
-
-    async def __call__(self, scope, receive, send):
-        if scope["type"] == "http":
-            await reply(send, b"http")
-            return
-        self.scopes.append(scope)
-        try:
-            self.got.append(await receive())
-            await send({"type": "websocket.accept", "headers": [(b"x-by", b"tests")]})
-            while True:
-                message = await receive()
-                self.got.append(message)
-                if message["type"] == "websocket.disconnect":
-                    return
-                await send({**message, "type": "websocket.send"})
-        finally:
-            self.ended.set()
+from websocket_harness import HANDSHAKE, Echo, opened, ws
 
 
 @pytest.fixture
@@ -57,10 +25,6 @@ def echo():
 def server(echo):
     with serving(echo) as running:
         yield running
-
-
-def ws(server, path="/", **options):
-    return connect(url(server, path, "ws"), compression=None, **options)
 
 
 def test_text_bytes_and_a_close_with_a_code(server, echo):
@@ -158,6 +122,7 @@ def test_a_message_that_is_too_large(echo):
         client.send("x" * 1001)
         with pytest.raises(ConnectionClosed) as closed:
             client.recv(DEADLINE_S)
+        assert server.connections.tally.refused["malformed"] == 1
     assert closed.value.rcvd.code == 1009
     wait_for(lambda: echo.got[-1].get("code") == 1009)
 
@@ -171,9 +136,7 @@ def impatient(echo):
 
 
 def test_a_client_that_answers_no_ping_is_gone(impatient, echo):
-    with connected(impatient) as sock:
-        sock.sendall(HANDSHAKE)
-        until(sock, b"\r\n\r\n")
+    with opened(impatient) as sock:
         assert everything(sock) == b"\x89\0"  # a ping, and the end
     wait_for(echo.ended.is_set)
     assert echo.got[-1] == {"type": "websocket.disconnect", "code": 1006, "reason": ""}
@@ -207,9 +170,8 @@ def test_a_client_that_waits_for_the_application_is_not_gone():
 
 
 def test_a_client_that_goes_without_a_word(server, echo):
-    with connected(server) as sock:
-        sock.sendall(HANDSHAKE)
-        until(sock, b"\r\n\r\n")
+    with opened(server):
+        pass
     wait_for(echo.ended.is_set)
     assert echo.got[-1] == {"type": "websocket.disconnect", "code": 1006, "reason": ""}
     wait_for(lambda: not server.tasks and not server.connections)
@@ -228,35 +190,9 @@ def test_a_client_that_goes_cancels_an_application_that_does_not_listen(monkeypa
             ended.append(True)
 
     with serving(app) as server:
-        with connected(server) as sock:
-            sock.sendall(HANDSHAKE)
-            until(sock, b"\r\n\r\n")
+        with opened(server):
+            pass
         wait_for(lambda: ended == [True])
-
-
-@pytest.mark.parametrize(
-    "frame",
-    [
-        b"\x81\x05hello",  # not masked
-        b"\xf1\x80\x00\x00\x00\x00",  # reserved bits
-        b"\x81\x82\x00\x00\x00\x00\xff\xff",  # no UTF-8
-        b"\x83\x80\x00\x00\x00\x00",  # an unknown opcode
-    ],
-)
-def test_a_client_that_breaks_the_protocol(server, echo, frame, caplog):
-    with connected(server) as sock:
-        sock.sendall(HANDSHAKE)
-        until(sock, b"\r\n\r\n")
-        sock.sendall(frame)
-        closing = until(sock, b"\x88")
-        sock.shutdown(socket.SHUT_WR)
-    assert closing
-    wait_for(echo.ended.is_set)
-    assert echo.got[-1]["type"] == "websocket.disconnect"
-    assert "Traceback" not in caplog.text
-    with ws(server) as client:
-        client.send("on")
-        assert client.recv(DEADLINE_S) == "on"
 
 
 @pytest.mark.parametrize("missing", [b"Sec-WebSocket-Key", b"Sec-WebSocket-Version"])

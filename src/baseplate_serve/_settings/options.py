@@ -160,8 +160,8 @@ class ServerSettings:
         COUNT,
         16 * 1024 * 1024,
         absent="16777216 (16 MiB)",
-        says="The longest message that is taken from a WebSocket, in bytes, or in characters of text; a "
-        "longer one closes it with code 1009.",
+        says="The longest message that is taken from a WebSocket, in bytes; a longer one closes it with "
+        "code 1009.",
         only="wsgi",
     )
     tls_certificate: str | None = option(

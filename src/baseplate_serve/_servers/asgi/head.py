@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 _OURS = frozenset([
     b"connection", b"content-length", b"content-type", b"expect", b"host", b"transfer-encoding", b"upgrade",
 ])  # fmt: skip
+_UPGRADE = re.compile(r"(?:.*,)?[ \t]*upgrade[ \t]*(?:,.*)?", re.IGNORECASE).fullmatch
 
 
 @dataclass(slots=True)
@@ -28,7 +30,7 @@ class Request:
     length: int | None  # of the body; None: chunked
     keeps_alive: bool
     expects_continue: bool
-    upgrade: str
+    upgrade: str  # the protocol that it asks for; empty if it may not ask
 
     @property
     def is_websocket(self) -> bool:
@@ -78,5 +80,10 @@ class RequestHead(Head):
             None if self.chunked else self.length,
             self.keeps_alive,
             expects_continue=self.minor == 1 and ours.get("HTTP_EXPECT", "").lower() == "100-continue",
-            upgrade=ours.get("HTTP_UPGRADE", "").lower(),
+            upgrade=self._upgrade(ours) if "HTTP_UPGRADE" in ours else "",
         )
+
+    def _upgrade(self, ours: dict[str, str]) -> str:
+        # RFC 9110 §7.8: ignored in HTTP/1.0, and where a proxy that doesn't know it has removed Connection.
+        asked = self.minor == 1 and _UPGRADE(ours.get("HTTP_CONNECTION", ""))
+        return ours["HTTP_UPGRADE"].lower() if asked else ""

@@ -16,8 +16,6 @@ from wsproto.events import (
     CloseConnection,
     Message,
     Ping,
-    RejectConnection,
-    RejectData,
     TextMessage,
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
@@ -26,6 +24,7 @@ from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded
 from baseplate_serve._servers.asgi.news import News
 from baseplate_serve._servers.asgi.outbox import ClientGone
 from baseplate_serve._servers.asgi.pulse import Pulse
+from baseplate_serve._servers.asgi.response import Response
 from baseplate_serve._servers.forked import leave_if_forked
 from baseplate_serve._servers.graceful import CLEAN_UP_S
 from baseplate_serve._servers.http.refusal import FAILED, Refused
@@ -39,6 +38,8 @@ MESSAGES_AHEAD = 32  # messages that are read before the application asks for th
 CLOSE_S = 2.0  # for the client to answer a close
 PIECE = 64 * 1024
 
+LISTENING = (ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING)
+STOPPING = Refused("the server is stopping", 503)
 NORMAL, NO_STATUS, ABNORMAL, TOO_BIG, INTERNAL_ERROR, SERVICE_RESTART = 1000, 1005, 1006, 1009, 1011, 1012
 
 
@@ -54,13 +55,14 @@ class WebSocket:
         self.loop = connection.loop
         self.protocol = WSConnection(ConnectionType.SERVER)
         self.task: asyncio.Task[None] | None = None
-        self.accepted = self.denied = False
+        self.accepted = False
+        self.refusal = Response(bodiless=False, minor=1, keeps_alive=False)  # where it isn't
+        self.failed = False  # what the client sends is not looked at any more
         self.closed: dict[str, Any] | None = None  # the websocket.disconnect message
         self._messages: deque[dict[str, Any]] = deque([{"type": "websocket.connect"}])
         self._news = News()
         self._partial: list[Any] = []
         self._partial_size = 0
-        self._denial: dict[str, Any] | None = None
         settings = connection.settings
         self._message_max = settings.max_websocket_message
         interval, timeout = settings.websocket_ping_interval, settings.websocket_ping_timeout
@@ -75,6 +77,10 @@ class WebSocket:
             request: Any = next(self.protocol.events())
         except RemoteProtocolError as error:
             raise Refused(f"it opens no WebSocket: {error}") from error
+        if self.connection.tracked.leaving:
+            self.connection.refuse(STOPPING)
+            self._end()
+            return
         self.scope["subprotocols"] = list(request.subprotocols)
         self.scope.setdefault("extensions", {})["websocket.http.response"] = {}
         self.connection.tracked.hang_up = lambda: self.loop.call_soon(self._restart)
@@ -87,8 +93,11 @@ class WebSocket:
     def _over(self, task: asyncio.Task[None], pump: asyncio.Task[None]) -> None:
         pump.cancel()
         self._pulse.stop()
-        self.connection.tracked.began_at = None  # no request that has a duration
         self.connection.task_over(task)
+        self._end()
+
+    def _end(self) -> None:
+        self.connection.tracked.began_at = None  # no request that has a duration
         self.connection.over(reusable=False)
 
     def cut_off(self) -> None:
@@ -109,64 +118,89 @@ class WebSocket:
             code = SERVICE_RESTART if cancelled else INTERNAL_ERROR
             if not cancelled and not (self.closed and isinstance(error, OSError)):
                 log.exception("%s failed", self.connection.describe())
-        if self.denied:
-            return
-        if not self.accepted:
-            if self.closed is None:
-                self.connection.refuse(FAILED)
-            return
-        await self._close(code)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._closing(), CLOSE_S)
+        else:
+            if not (self.accepted or self.refusal.complete or self.closed):
+                what = "without a whole response" if self.refusal.started else "without a response"
+                log.error("%s: the application returned %s", self.connection.describe(), what)
+        if self.accepted:
+            await self._close(code)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing(), CLOSE_S)
+        elif not self.refusal.sent:
+            self.connection.refuse(FAILED)
 
     async def _closing(self) -> None:
-        while not self.inbox.ended and self.protocol.state is not ConnectionState.CLOSED:
+        """Until both sides have said that they close."""
+        while not (self.inbox.ended or self.failed or self.protocol.state is ConnectionState.CLOSED):
             await self._news.wait(self.loop)
+        await self.connection.outbox.flush()
 
     # What comes
 
     async def _pump(self) -> None:
+        try:
+            await self._read()
+        except ClientGone:
+            self._disconnected(ABNORMAL)
+        except Exception:
+            log.exception("%s failed: its WebSocket cannot be read", self.connection.describe())
+            await self._fail(INTERNAL_ERROR)
+
+    async def _read(self) -> None:
         """Take what arrives, for as long as the application keeps up."""
         while not self.inbox.ended:
-            while self.inbox.buffer and len(self._messages) < MESSAGES_AHEAD:
+            while self.accepted and self.inbox.buffer and len(self._messages) < MESSAGES_AHEAD:
                 await self._take(self.inbox.take(PIECE))
-            if len(self._messages) < MESSAGES_AHEAD:
+            if self.accepted and len(self._messages) < MESSAGES_AHEAD:
                 await self.inbox.more()
             else:
                 await self._news.wait(self.loop)
 
     async def _take(self, data: bytes) -> None:
-        try:
-            self.protocol.receive_data(data)
-            for event in self.protocol.events():
-                await self._handle(event)
-        except RemoteProtocolError as error:
-            log.warning("%s broke the WebSocket protocol: %s", self.connection.name, error)
-            code = int(getattr(error.event_hint, "code", 1002))
-            await self._close(code)
-            self._disconnected(code)
-        except ClientGone:
-            self._disconnected(ABNORMAL)
+        if self.failed or self.protocol.state not in LISTENING:
+            return
+        self.protocol.receive_data(data)
+        for event in self.protocol.events():
+            await self._handle(event)
 
     async def _handle(self, event: Any) -> None:
-        if isinstance(event, Message):
-            self._partial.append(event.data)
-            self._partial_size += len(event.data)
-            if self._partial_size > self._message_max:
-                self._partial.clear()
-                await self._close(TOO_BIG)
-                self._disconnected(TOO_BIG)
-            elif event.message_finished and self.closed is None:
-                key, joint = ("text", "") if isinstance(event, TextMessage) else ("bytes", b"")
-                self._put({"type": "websocket.receive", key: joint.join(self._partial)})
-                self._partial.clear()
-                self._partial_size = 0
-        elif isinstance(event, Ping):
+        state = self.protocol.state
+        if isinstance(event, Message) and self.closed is None:
+            await self._join(event)
+        elif isinstance(event, Ping) and state is ConnectionState.OPEN:
             await self._send(event.response())
+        elif isinstance(event, CloseConnection) and state in LISTENING:  # what came was no close
+            log.warning("%s broke the WebSocket protocol: %s", self.connection.name, event.reason)
+            self.connection.tracked.refused("malformed")
+            await self._fail(event.code)
         elif isinstance(event, CloseConnection):
-            if self.protocol.state is ConnectionState.REMOTE_CLOSING:
-                await self._send(event.response())
             self._disconnected(event.code or NO_STATUS, event.reason or "")
+            if state is ConnectionState.REMOTE_CLOSING:
+                await self._send(event.response())
+
+    async def _join(self, event: Any) -> None:
+        """Another piece of a message has come."""
+        data = event.data
+        text = isinstance(event, TextMessage)
+        self._partial.append(data)
+        self._partial_size += len(data.encode() if text and not data.isascii() else data)
+        if self._partial_size > self._message_max:
+            log.warning("%s sent more than max_websocket_message, disconnected", self.connection.name)
+            self.connection.tracked.refused("malformed")
+            self._partial.clear()
+            self._disconnected(TOO_BIG)
+            await self._close(TOO_BIG)
+        elif event.message_finished:
+            key, joint = ("text", "") if text else ("bytes", b"")
+            self._put({"type": "websocket.receive", key: joint.join(self._partial)})
+            self._partial.clear()
+            self._partial_size = 0
+
+    async def _fail(self, code: int) -> None:
+        """RFC 6455 §7.1.7: say why, look at nothing that follows, wait for nothing."""
+        self.failed = True
+        self._disconnected(code)
+        await self._close(code)
 
     def _put(self, message: dict[str, Any]) -> None:
         self._messages.append(message)
@@ -189,12 +223,13 @@ class WebSocket:
     def _ping(self) -> None:
         if self.inbox.buffer:
             self._pulse.heard()  # and it is we who don't listen
-        elif self.protocol.state is ConnectionState.OPEN:
+        else:
             self.loop.create_task(self._send_ping())
 
     async def _send_ping(self) -> None:
-        with suppress(ClientGone):  # which ends the inbox, too
-            await self._send(Ping())
+        if self.protocol.state is ConnectionState.OPEN:
+            with suppress(ClientGone):  # which ends the inbox, too
+                await self._send(Ping())
 
     def _lost(self) -> None:
         """It has not answered."""
@@ -206,9 +241,14 @@ class WebSocket:
         self.loop.create_task(self._say_restart())
 
     async def _say_restart(self) -> None:
+        if self.refusal.started:
+            return  # and what of it is under way comes to its end
+        self._disconnected(SERVICE_RESTART)
         if self.accepted:
             await self._close(SERVICE_RESTART)
-        self._disconnected(SERVICE_RESTART)
+        else:
+            self.refusal.sent = True
+            self.connection.refuse(STOPPING)
 
     async def receive(self) -> dict[str, Any]:
         """ASGI's.  Suspends until there is a message."""
@@ -228,37 +268,33 @@ class WebSocket:
         if self.closed is not None and kind != "websocket.close":
             raise ClientGone(f"the WebSocket is closed ({self.closed['code']})")
         if kind == "websocket.http.response.start" and not self.accepted:
-            self._denial = message
-        elif kind == "websocket.http.response.body" and self._denial is not None:
-            await self._deny(message)
-        elif kind == "websocket.accept" and not (self.accepted or self.denied):
-            headers = list(message.get("headers", ()))
-            await self._send(AcceptConnection(subprotocol=message.get("subprotocol"), extra_headers=headers))
-            self.accepted = True
-            self._pulse.start()
-        elif kind == "websocket.close" and not (self.accepted or self.denied):
-            self.denied = True
-            await self._send(RejectConnection(status_code=403, headers=[(b"content-length", b"0")]))
-        elif kind == "websocket.close":
-            await self._close(message.get("code") or NORMAL, message.get("reason") or "")
-            self._disconnected(message.get("code") or NORMAL)
+            self.refusal.start(message)
+        elif kind == "websocket.http.response.body" and not self.accepted:
+            await self._write(self.refusal.body(message))
+        elif kind == "websocket.accept" and not (self.accepted or self.refusal.started):
+            await self._accept(message)
+        elif kind == "websocket.close" and self.accepted:
+            code = close_code(message.get("code"))
+            self._disconnected(code)
+            await self._close(code, message.get("reason") or "")
+        elif kind == "websocket.close" and self.closed is None and not self.refusal.started:
+            self.refusal.start({"status": 403})
+            await self._write(self.refusal.body({}))
         elif kind == "websocket.send" and self.accepted:
             text = message.get("text")
             await self._send(TextMessage(text) if text is not None else BytesMessage(message["bytes"]))
-        else:
+        elif kind != "websocket.close":
             raise RuntimeError(f"{kind!r} may not be sent now")
 
-    async def _deny(self, message: dict[str, Any]) -> None:
-        more = message.get("more_body", False)
-        if not self.denied:
-            self.denied = True
-            start: Any = self._denial
-            await self._send(
-                RejectConnection(
-                    status_code=start["status"], headers=list(start.get("headers", ())), has_body=True
-                )
-            )
-        await self._send(RejectData(message.get("body", b""), body_finished=not more))
+    async def _accept(self, message: dict[str, Any]) -> None:
+        headers = list(message.get("headers", ()))
+        answer = self.protocol.send(
+            AcceptConnection(subprotocol=message.get("subprotocol"), extra_headers=headers)
+        )
+        self.accepted = True
+        self._pulse.start()
+        self._news.wake()  # the pump
+        await self._write(answer)
 
     async def _close(self, code: int, reason: str = "") -> None:
         if self.protocol.state in (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING):
@@ -268,4 +304,16 @@ class WebSocket:
                 log.debug("%s: %s", self.connection.name, error)
 
     async def _send(self, event: Any) -> None:
-        await self.connection.outbox.write(self.protocol.send(event))
+        await self._write(self.protocol.send(event))
+
+    async def _write(self, data: bytes) -> None:
+        await self.connection.outbox.write(data)
+
+
+def close_code(code: Any) -> int:
+    """An application's *code*; wsproto sends 1000 for 1005, 1006 and 1015.  Raises: ValueError."""
+    if code is None:
+        return NORMAL
+    if isinstance(code, int) and (1000 <= code <= 1015 or 3000 <= code <= 4999) and code != 1004:
+        return code
+    raise ValueError(f"no close code: {code!r} (RFC 6455 §7.4)")

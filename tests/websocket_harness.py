@@ -1,0 +1,65 @@
+"""WebSockets: a client of another make, and one that sends any bytes."""
+
+from __future__ import annotations
+
+import struct
+from contextlib import contextmanager
+
+from gevent.event import Event
+from websockets.sync.client import connect
+
+from asgi_harness import connected, reply, until, url
+
+HANDSHAKE = (
+    b"GET /raw HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+class Echo:
+    """Accepts, and sends back what comes; notes what it gets."""
+
+    def __init__(self):
+        self.scopes = []
+        self.got = []
+        self.ended = Event()
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http":
+            await reply(send, b"http")
+            return
+        self.scopes.append(scope)
+        try:
+            self.got.append(await receive())
+            await send({"type": "websocket.accept", "headers": [(b"x-by", b"tests")]})
+            while True:
+                message = await receive()
+                self.got.append(message)
+                if message["type"] == "websocket.disconnect":
+                    return
+                await send({**message, "type": "websocket.send"})
+        finally:
+            self.ended.set()
+
+
+def ws(server, path="/", **options):
+    return connect(url(server, path, "ws"), compression=None, **options)
+
+
+@contextmanager
+def opened(server):
+    """A socket with an open WebSocket on it."""
+    with connected(server) as sock:
+        sock.sendall(HANDSHAKE)
+        until(sock, b"\r\n\r\n")
+        yield sock
+
+
+def frame(first, payload=b""):
+    """A client's frame.  *first*: its first byte.  The mask is zero, so that the payload is legible."""
+    return bytes([first, 0x80 | len(payload)]) + bytes(4) + payload
+
+
+def close_frame(code):
+    """A server's, without a reason."""
+    return b"\x88\x02" + struct.pack("!H", code)
