@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 
 import gevent
 import pytest
@@ -13,18 +12,18 @@ from websockets.exceptions import ConnectionClosed
 from asgi_harness import connected, everything, exchange, serving, until
 from baseplate_serve._servers.asgi import websocket
 from deadline import DEADLINE_S, wait_for
-from websocket_harness import HANDSHAKE, Echo, close_frame, frame, opened, ws
+from websocket_harness import CLOSE, HANDSHAKE, PING, TEXT, Echo, closing, masked, opened, ws
 
 NEVER_S = 3600
 LARGE = 5_000_000
 FAILURES = {
     "not masked": (b"\x81\x05hello", 1002),
-    "reserved bits": (frame(0xF1), 1002),
-    "an unknown opcode": (frame(0x83), 1002),
-    "a close of one byte": (frame(0x88, b"\x03"), 1002),
-    "a close with a code that is never sent": (frame(0x88, struct.pack("!H", 1005)), 1002),
-    "no UTF-8": (frame(0x81, b"\xff\xff"), 1007),
-    "a close whose reason is no UTF-8": (frame(0x88, b"\x03\xe8\xff"), 1007),
+    "reserved bits": (masked(0xF1), 1002),
+    "an unknown opcode": (masked(0x83), 1002),
+    "a close of one byte": (masked(CLOSE, b"\x03"), 1002),
+    "a close with a code that is never sent": (masked(CLOSE, (1005).to_bytes(2)), 1002),
+    "no UTF-8": (masked(TEXT, b"\xff\xff"), 1007),
+    "a close whose reason is no UTF-8": (masked(CLOSE, b"\x03\xe8\xff"), 1007),
 }
 
 
@@ -57,8 +56,8 @@ async def accept(receive, send):
 def test_a_client_that_breaks_the_protocol_is_told_how_and_left(echo, patient, broken, code, caplog):
     """RFC 6455 §7.1.7: nothing that follows is looked at, and nothing is waited for."""
     with serving(echo) as server, opened(server) as sock:
-        sock.sendall(broken + frame(0x81, b"more"))
-        assert everything(sock) == close_frame(code)
+        sock.sendall(broken + masked(TEXT, b"more"))
+        assert everything(sock) == closing(code)
         assert server.connections.tally.refused["malformed"] == 1
     wait_for(echo.ended.is_set)
     assert [(m["type"], m.get("code")) for m in echo.got[1:]] == [("websocket.disconnect", code)]
@@ -85,7 +84,7 @@ def test_what_comes_before_the_application_accepts_is_not_lost():
         await accept(receive, send)
         await send({**await receive(), "type": "websocket.send"})
 
-    early = HANDSHAKE + frame(0x81, b"early")
+    early = HANDSHAKE + masked(TEXT, b"early")
     with serving(app) as server, connected(server) as sock:
         sock.sendall(early)
         wait_for(lambda: server.connections.tally.received == len(early))
@@ -93,7 +92,7 @@ def test_what_comes_before_the_application_accepts_is_not_lost():
         until(sock, b"\x81\x05early")
 
 
-@pytest.mark.parametrize("late", [frame(0x89), frame(0x81, b"late")], ids=["a ping", "a message"])
+@pytest.mark.parametrize("late", [masked(PING), masked(TEXT, b"late")], ids=["a ping", "a message"])
 def test_what_crosses_our_close_is_no_error(patient, late, caplog):
     async def app(_scope, receive, send):
         await accept(receive, send)
@@ -101,9 +100,9 @@ def test_what_crosses_our_close_is_no_error(patient, late, caplog):
 
     with serving(app) as server, connected(server) as sock:
         sock.sendall(HANDSHAKE)
-        until(sock, close_frame(4000))
+        until(sock, closing(4000))
         sock.sendall(late)
-        sock.sendall(frame(0x88, struct.pack("!H", 4000)) + late)
+        sock.sendall(masked(CLOSE, (4000).to_bytes(2)) + late)
         assert everything(sock) == b""
     assert not caplog.records
 
@@ -116,8 +115,8 @@ def test_a_ping_that_is_due_when_we_close_is_not_sent(patient, caplog):
 
     with serving(app) as server, connected(server) as sock:
         sock.sendall(HANDSHAKE)
-        assert until(sock, close_frame(1000)).endswith(b"\r\n\r\n" + close_frame(1000))
-        sock.sendall(frame(0x88, struct.pack("!H", 1000)))
+        assert until(sock, closing(1000)).endswith(b"\r\n\r\n" + closing(1000))
+        sock.sendall(masked(CLOSE, (1000).to_bytes(2)))
         assert everything(sock) == b""
     assert not caplog.records
 
@@ -190,7 +189,7 @@ def test_close_codes(code, sent):
 
     with serving(app) as server, connected(server) as sock:
         sock.sendall(HANDSHAKE)
-        until(sock, close_frame(sent))
+        until(sock, closing(sent))
 
 
 DENIAL = {"type": "websocket.http.response.start", "status": 401, "headers": []}
@@ -315,5 +314,5 @@ def test_our_answer_to_a_close_is_sent_before_the_connection_closes():
             with connected(server) as sock:
                 sock.sendall(HANDSHAKE)
                 until(sock, b"that's it")
-                sock.sendall(frame(0x81, b"x") + frame(0x88, struct.pack("!H", 1000)))
-                assert everything(sock) == close_frame(1000)
+                sock.sendall(masked(TEXT, b"x") + masked(CLOSE, (1000).to_bytes(2)))
+                assert everything(sock) == closing(1000)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from contextlib import contextmanager
 
 from gevent.event import Event
@@ -55,11 +54,16 @@ def opened(server):
         yield sock
 
 
-def frame(first, payload=b""):
-    """A client's frame.  *first*: its first byte.  The mask is zero, so that the payload is legible."""
-    return bytes([first, 0x80 | len(payload)]) + bytes(4) + payload
+TEXT, BYTES, CLOSE, PING = 0x81, 0x82, 0x88, 0x89
+BEGIN, GO_ON, END = 0x01, 0x00, 0x80  # of a text in fragments
 
 
-def close_frame(code):
-    """A server's, without a reason."""
-    return b"\x88\x02" + struct.pack("!H", code)
+def masked(opcode, payload=b""):
+    """A client's frame, whose mask changes nothing."""
+    length = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xff" + len(payload).to_bytes(8)
+    return bytes([opcode]) + length + bytes(4) + payload
+
+
+def closing(code):
+    """A server's close, without a reason."""
+    return b"\x88\x02" + code.to_bytes(2)
