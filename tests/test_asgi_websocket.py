@@ -22,6 +22,16 @@ HANDSHAKE = (
 )
 
 
+def masked(opcode, payload=b""):
+    """A frame, whose mask changes nothing."""
+    length = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xff" + len(payload).to_bytes(8)
+    return bytes([opcode]) + length + bytes(4) + payload
+
+
+TEXT, BYTES, CLOSE, PING = 0x81, 0x82, 0x88, 0x89
+BEGIN, GO_ON, END = 0x01, 0x00, 0x80  # of a text in fragments
+
+
 class Echo:
     """Accepts, and sends back what comes; notes what it gets."""
 
@@ -215,7 +225,8 @@ def test_a_client_that_goes_without_a_word(server, echo):
     wait_for(lambda: not server.tasks and not server.connections)
 
 
-def test_a_client_that_goes_cancels_an_application_that_does_not_listen(monkeypatch):
+@pytest.mark.parametrize("messages", [0, 1000])
+def test_a_client_that_goes_cancels_an_application_that_does_not_listen(monkeypatch, messages):
     monkeypatch.setattr(websocket, "CLEAN_UP_S", 0.05)
     ended = []
 
@@ -231,28 +242,29 @@ def test_a_client_that_goes_cancels_an_application_that_does_not_listen(monkeypa
         with connected(server) as sock:
             sock.sendall(HANDSHAKE)
             until(sock, b"\r\n\r\n")
+            sock.sendall(masked(TEXT, b"hi") * messages)
         wait_for(lambda: ended == [True])
 
 
 @pytest.mark.parametrize(
-    "frame",
+    ("frame", "code"),
     [
-        b"\x81\x05hello",  # not masked
-        b"\xf1\x80\x00\x00\x00\x00",  # reserved bits
-        b"\x81\x82\x00\x00\x00\x00\xff\xff",  # no UTF-8
-        b"\x83\x80\x00\x00\x00\x00",  # an unknown opcode
+        (b"\x81\x05hello", 1002),  # not masked
+        (masked(0xF1), 1002),  # reserved bits
+        (masked(TEXT, b"\xff\xff"), 1007),  # no UTF-8
+        (masked(0x83), 1002),  # an unknown opcode
     ],
 )
-def test_a_client_that_breaks_the_protocol(server, echo, frame, caplog):
+def test_a_client_that_breaks_the_protocol(server, echo, frame, code, caplog):
     with connected(server) as sock:
         sock.sendall(HANDSHAKE)
         until(sock, b"\r\n\r\n")
-        sock.sendall(frame)
-        closing = until(sock, b"\x88")
+        sock.sendall(frame + b"and more of it")
+        assert until(sock, code.to_bytes(2)).startswith(b"\x88")
         sock.shutdown(socket.SHUT_WR)
-    assert closing
     wait_for(echo.ended.is_set)
-    assert echo.got[-1]["type"] == "websocket.disconnect"
+    assert echo.got[-1]["code"] == code
+    assert f"broke the WebSocket protocol, closed with {code}" in caplog.text
     assert "Traceback" not in caplog.text
     with ws(server) as client:
         client.send("on")
@@ -263,6 +275,172 @@ def test_a_client_that_breaks_the_protocol(server, echo, frame, caplog):
 def test_a_handshake_that_is_none(server, missing):
     lines = [line for line in HANDSHAKE.split(b"\r\n") if not line.startswith(missing)]
     assert exchange(server, b"\r\n".join(lines)).startswith(b"HTTP/1.1 400")
+
+
+BAD_HEADERS = {
+    "a protocol above ASCII": b"Sec-WebSocket-Protocol: \xe4\r\n",
+    "an extension above ASCII": b"Sec-WebSocket-Extensions: \xff\r\n",
+    "a connection above ASCII": b"Connection: Upgrade, \xff\r\n",
+    "a host that is no IDNA": b"Host: xn--0\r\n",
+    "an empty key": b"Sec-WebSocket-Key: \r\n",
+    "a short key": b"Sec-WebSocket-Key: dGhlIHNhbXBsZQ==\r\n",
+    "a key that is no base64": b"Sec-WebSocket-Key: dGhlIHNhbXBs\xff\xffBub25jZQ==\r\n",
+    "a key that is a list": b"Sec-WebSocket-Key: a, dGhlIHNhbXBsZSBub25jZQ==\r\n",
+    "a body": b"Content-Length: 2\r\n",
+    "a chunked body": b"Transfer-Encoding: chunked\r\n",
+}
+
+
+@pytest.mark.parametrize("header", BAD_HEADERS.values(), ids=BAD_HEADERS)
+def test_a_handshake_that_is_malformed_is_refused(server, echo, header, caplog):
+    name = header.partition(b":")[0]
+    lines = [line for line in HANDSHAKE.split(b"\r\n") if not line.startswith(name)]
+    answer = exchange(server, b"\r\n".join([*lines[:-2], header, b""]))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert not echo.scopes
+    assert "it opens no WebSocket: " in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_two_keys_are_none(server):
+    key = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    assert exchange(server, HANDSHAKE.replace(key, key + key)).startswith(b"HTTP/1.1 400 ")
+
+
+def test_no_websocket_is_opened_in_http_1_0(server):
+    assert exchange(server, HANDSHAKE.replace(b"HTTP/1.1", b"HTTP/1.0")).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("how", ["accept", "http.response.start"])
+def test_no_header_that_an_application_gives_can_split_the_response(how, caplog):
+    async def app(_scope, _receive, send):
+        await send({"type": f"websocket.{how}", "status": 401, "headers": [(b"x", b"a\r\nb: c")]})
+        await send({"type": "websocket.http.response.body"})
+
+    with serving(app) as server:
+        answer = exchange(server, HANDSHAKE)
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert b"b: c" not in answer
+    assert "GET /raw failed" in caplog.text
+
+
+def test_an_application_that_only_sends_to_a_client_that_goes_is_no_failure(caplog):
+    raised = []
+
+    async def app(_scope, _receive, send):
+        await send({"type": "websocket.accept"})
+        try:
+            while True:
+                await send({"type": "websocket.send", "text": "tick"})
+                await asyncio.sleep(0.001)
+        except OSError:
+            raised.append(True)
+            raise
+
+    with serving(app) as server:
+        with connected(server) as sock:
+            sock.sendall(HANDSHAKE)
+            until(sock, b"tick")
+            sock.sendall(masked(TEXT, b"hi") * 100)  # more than are kept
+        wait_for(lambda: raised)
+        wait_for(lambda: not server.connections)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_what_was_sent_before_a_close_is_received():
+    got = []
+
+    async def app(_scope, receive, send):
+        await send({"type": "websocket.accept"})
+        while got[-1:] != [4001]:
+            message = await receive()
+            got.append(message.get("text", message.get("code")))
+
+    with serving(app) as server, connected(server) as sock:
+        sock.sendall(HANDSHAKE)
+        until(sock, b"\r\n\r\n")
+        sock.sendall(masked(TEXT, b"hi") * 200 + masked(CLOSE, (4001).to_bytes(2)))
+        sock.shutdown(socket.SHUT_WR)
+        everything(sock)
+    assert got == [None, *["hi"] * 200, 4001]
+
+
+def test_what_comes_after_a_close_is_dropped(server, echo):
+    with connected(server) as sock:
+        sock.sendall(HANDSHAKE)
+        until(sock, b"\r\n\r\n")
+        sock.sendall(masked(CLOSE, (4001).to_bytes(2)))
+        sock.sendall(masked(PING) + masked(TEXT, b"late"))
+        everything(sock)
+    assert [message["type"] for message in echo.got] == ["websocket.connect", "websocket.disconnect"]
+
+
+def test_a_ping_after_the_servers_close_is_dropped(monkeypatch):
+    for name in ("CLOSE_S", "CLEAN_UP_S"):
+        monkeypatch.setattr(websocket, name, 60)  # so that it is the client's close that is waited for
+
+    async def app(_scope, _receive, send):
+        await send({"type": "websocket.accept"})
+
+    with serving(app) as server, connected(server) as sock:
+        sock.sendall(HANDSHAKE)
+        until(sock, (1000).to_bytes(2))
+        sock.sendall(masked(PING) + masked(CLOSE, (1000).to_bytes(2)))
+        assert everything(sock) == b""
+
+
+@pytest.mark.parametrize("accepts", [True, False])
+def test_messages_that_nobody_receives_are_not_kept_without_end(accepts):
+    go = Event()
+    lengths = []
+
+    async def app(_scope, receive, send):
+        await receive()
+        if accepts:
+            await send({"type": "websocket.accept"})
+        while not go.is_set():
+            await asyncio.sleep(0.001)
+        if not accepts:
+            await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            lengths.append(len(message["bytes"]))
+
+    message = masked(BYTES, bytes(1_000_000))
+    with serving(app, max_websocket_message="1000000") as server, connected(server) as sock:
+        sock.sendall(HANDSHAKE)
+        taken = 0
+        sock.settimeout(0.1)
+        with pytest.raises(TimeoutError):  # noqa: PT012 (some of them)
+            while taken < 100_000_000:
+                taken += sock.send(message[taken % len(message) :])
+        assert taken < 20_000_000  # what the kernel takes, and little more
+        sock.settimeout(20)
+        go.set()
+        sock.sendall(message[taken % len(message) :] + masked(CLOSE))
+        everything(sock)
+    assert lengths == [1_000_000] * (taken // len(message) + 1)
+
+
+def test_a_client_of_many_small_frames_leaves_others_their_turns():
+    frames = masked(BEGIN) + masked(GO_ON) * 5000 + masked(END, b"whole")
+    turns = []
+
+    async def app(_scope, receive, send):
+        await receive()
+        [connection] = server._open
+        while len(connection.inbox.buffer) < len(frames):
+            await asyncio.sleep(0.001)
+        await send({"type": "websocket.accept"})
+        received = asyncio.ensure_future(receive())
+        while not received.done():
+            turns.append(1)
+            await asyncio.sleep(0)
+        assert received.result()["text"] == "whole"
+
+    with serving(app) as server, connected(server) as sock:
+        sock.sendall(HANDSHAKE + frames)
+        until(sock, (1000).to_bytes(2))
+    assert len(turns) > 5000 / 100
 
 
 def test_a_reader_that_is_slow_stops_the_sender():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -20,63 +19,60 @@ from wsproto.events import (
     RejectData,
     TextMessage,
 )
-from wsproto.utilities import LocalProtocolError, RemoteProtocolError
+from wsproto.utilities import LocalProtocolError
 
 from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded, was_cancelled
+from baseplate_serve._servers.asgi.handshake import opened
+from baseplate_serve._servers.asgi.messages import Messages
 from baseplate_serve._servers.asgi.news import News
 from baseplate_serve._servers.asgi.outbox import ClientGone
 from baseplate_serve._servers.asgi.pulse import Pulse
 from baseplate_serve._servers.forked import leave_if_forked
 from baseplate_serve._servers.graceful import CLEAN_UP_S
-from baseplate_serve._servers.http.refusal import FAILED, Refused
+from baseplate_serve._servers.http.refusal import FAILED
 
 if TYPE_CHECKING:
     from baseplate_serve._servers.asgi.connection import AsgiConnection
+    from baseplate_serve._servers.asgi.head import Request
 
 log = logging.getLogger("baseplate_serve.asgi")
 
-MESSAGES_AHEAD = 32  # messages that are read before the application asks for them
 CLOSE_S = 2.0  # for the client to answer a close
 PIECE = 64 * 1024
+TURN = 64  # frames, before others have their turn
 
 NORMAL, NO_STATUS, ABNORMAL, TOO_BIG, INTERNAL_ERROR, SERVICE_RESTART = 1000, 1005, 1006, 1009, 1011, 1012
 
 
 class WebSocket:
-    """One WebSocket on *connection*, opened by the request with *head*."""
+    """One WebSocket on *connection*, opened by *request* with *head*.  Raises: Refused."""
 
-    def __init__(self, connection: AsgiConnection, head: bytes, app: Any, scope: dict[str, Any]) -> None:
+    def __init__(
+        self, connection: AsgiConnection, head: bytes, request: Request, app: Any, scope: dict[str, Any]
+    ) -> None:
         self.connection = connection
-        self.head = head
         self.app = app
         self.scope = scope
         self.inbox = connection.inbox
         self.loop = connection.loop
         self.protocol = WSConnection(ConnectionType.SERVER)
+        scope["subprotocols"] = opened(self.protocol, head, request)
+        scope.setdefault("extensions", {})["websocket.http.response"] = {}
         self.task: asyncio.Task[None] | None = None
         self.accepted = self.denied = False
         self.closed: dict[str, Any] | None = None  # the websocket.disconnect message
-        self._messages: deque[dict[str, Any]] = deque([{"type": "websocket.connect"}])
+        self._ending = False  # the application is to end, or is cancelled
         self._news = News()
-        self._partial: list[Any] = []
-        self._partial_size = 0
         self._denial: dict[str, Any] | None = None
         settings = connection.settings
-        self._message_max = settings.max_websocket_message
+        self._messages = Messages(settings.max_websocket_message)
         interval, timeout = settings.websocket_ping_interval, settings.websocket_ping_timeout
         self._pulse = Pulse(
             self.loop, interval.total_seconds(), timeout.total_seconds(), self._ping, self._lost
         )
 
     def start(self) -> None:
-        """Serve it until it is closed.  Raises: Refused.  Switches: no."""
-        try:
-            self.protocol.receive_data(self.head)
-            request: Any = next(self.protocol.events())
-        except RemoteProtocolError as error:
-            raise Refused(f"it opens no WebSocket: {error}") from error
-        self.scope["subprotocols"] = list(request.subprotocols)
-        self.scope.setdefault("extensions", {})["websocket.http.response"] = {}
+        """Serve it until it is closed.  Switches: no."""
         self.connection.tracked.hang_up = lambda: self.loop.call_soon(self._restart)
         self.inbox.changed = self._changed
         self.task = self.connection.start_task(self._serve(), self.scope)
@@ -107,7 +103,7 @@ class WebSocket:
             leave_if_forked(error)
             cancelled = isinstance(error, asyncio.CancelledError) and was_cancelled()
             code = SERVICE_RESTART if cancelled else INTERNAL_ERROR
-            if not cancelled and not (self.closed and isinstance(error, OSError)):
+            if not cancelled and not (self._ending and isinstance(error, OSError)):
                 log.exception("%s failed", self.connection.describe())
         if self.denied:
             return
@@ -116,6 +112,7 @@ class WebSocket:
                 self.connection.refuse(FAILED)
             return
         await self._close(code)
+        self._disconnected(code)  # what still comes is dropped
         with suppress(TimeoutError):
             await asyncio.wait_for(self._closing(), CLOSE_S)
 
@@ -126,65 +123,73 @@ class WebSocket:
     # What comes
 
     async def _pump(self) -> None:
-        """Take what arrives, for as long as the application keeps up."""
-        while not self.inbox.ended:
-            while self.inbox.buffer and len(self._messages) < MESSAGES_AHEAD:
-                await self._take(self.inbox.take(PIECE))
-            if len(self._messages) < MESSAGES_AHEAD:
-                await self.inbox.more()
-            else:
-                await self._news.wait(self.loop)
-
-    async def _take(self, data: bytes) -> None:
+        """Take what arrives, for as long as the application keeps up; tell it when there is no more."""
         try:
-            self.protocol.receive_data(data)
-            for event in self.protocol.events():
-                await self._handle(event)
-        except RemoteProtocolError as error:
-            log.warning("%s broke the WebSocket protocol: %s", self.connection.name, error)
-            code = int(getattr(error.event_hint, "code", 1002))
-            await self._close(code)
-            self._disconnected(code)
+            while True:
+                if self.accepted and self.inbox.buffer:
+                    self.protocol.receive_data(self.inbox.take(PIECE))
+                    if not await self._take():
+                        return
+                elif self.inbox.ended:
+                    return
+                else:
+                    await self.inbox.more()
         except ClientGone:
+            return
+        finally:
             self._disconnected(ABNORMAL)
+
+    async def _take(self) -> bool:
+        """Handle what the protocol has read, which it parses frame by frame; False: it reads no more."""
+        for number, event in enumerate(self.protocol.events(), 1):
+            await self._handle(event)
+            if isinstance(event, CloseConnection):
+                return False
+            while self._messages.full and self.closed is None:
+                await self._news.wait(self.loop)
+            if not number % TURN:
+                await asyncio.sleep(0)
+        return True
 
     async def _handle(self, event: Any) -> None:
         if isinstance(event, Message):
-            self._partial.append(event.data)
-            self._partial_size += len(event.data)
-            if self._partial_size > self._message_max:
-                self._partial.clear()
+            if self.closed is not None:
+                return
+            if not self._messages.add(event):
                 await self._close(TOO_BIG)
                 self._disconnected(TOO_BIG)
-            elif event.message_finished and self.closed is None:
-                key, joint = ("text", "") if isinstance(event, TextMessage) else ("bytes", b"")
-                self._put({"type": "websocket.receive", key: joint.join(self._partial)})
-                self._partial.clear()
-                self._partial_size = 0
+            self._news.wake()
         elif isinstance(event, Ping):
-            await self._send(event.response())
+            if self.protocol.state is ConnectionState.OPEN:
+                await self._send(event.response())
         elif isinstance(event, CloseConnection):
+            code = event.code or NO_STATUS
             if self.protocol.state is ConnectionState.REMOTE_CLOSING:
                 await self._send(event.response())
-            self._disconnected(event.code or NO_STATUS, event.reason or "")
-
-    def _put(self, message: dict[str, Any]) -> None:
-        self._messages.append(message)
-        self._news.wake()
+            elif self.protocol.state is ConnectionState.OPEN:  # wsproto's way to say that it gives up
+                log.warning("%s broke the WebSocket protocol, closed with %d", self.connection.name, code)
+                await self._close(code)
+            self._disconnected(code, event.reason or "")
 
     def _disconnected(self, code: int, reason: str = "") -> None:
-        """The application is told, once; if it doesn't end then, it is cancelled."""
+        """The application is told, once."""
         if self.closed is None:
             self.closed = {"type": "websocket.disconnect", "code": int(code), "reason": reason}
-            if self.task is not None and not self.task.done():
-                cancel_later(self.task, CLEAN_UP_S)
+            self._end_soon()
         self._news.wake()
+
+    def _end_soon(self) -> None:
+        """The application is cancelled if it doesn't end by itself, which it has a moment for."""
+        if not self._ending and self.task is not None and not self.task.done():
+            self._ending = True
+            cancel_later(self.task, CLEAN_UP_S)
 
     def _changed(self) -> None:
         """Something came; or the client is gone, without a word or after it."""
         self._pulse.heard()
         if self.inbox.ended:
-            self._disconnected(ABNORMAL)
+            self._end_soon()  # whether or not it receives what came before the end
+            self._news.wake()
 
     def _ping(self) -> None:
         if self.inbox.buffer:
@@ -193,7 +198,7 @@ class WebSocket:
             self.loop.create_task(self._send_ping())
 
     async def _send_ping(self) -> None:
-        with suppress(ClientGone):  # which ends the inbox, too
+        with suppress(ClientGone, LocalProtocolError):  # which ends the inbox, too; or it closes meanwhile
             await self._send(Ping())
 
     def _lost(self) -> None:
@@ -216,7 +221,7 @@ class WebSocket:
             if self.closed is not None:
                 return self.closed
             await self._news.wait(self.loop)
-        message = self._messages.popleft()
+        message = self._messages.take()
         self._news.wake()  # the pump
         return message
 
@@ -235,6 +240,7 @@ class WebSocket:
             headers = list(message.get("headers", ()))
             await self._send(AcceptConnection(subprotocol=message.get("subprotocol"), extra_headers=headers))
             self.accepted = True
+            self.inbox.wake()  # the pump
             self._pulse.start()
         elif kind == "websocket.close" and not (self.accepted or self.denied):
             self.denied = True
@@ -251,13 +257,13 @@ class WebSocket:
     async def _deny(self, message: dict[str, Any]) -> None:
         more = message.get("more_body", False)
         if not self.denied:
-            self.denied = True
             start: Any = self._denial
-            await self._send(
-                RejectConnection(
-                    status_code=start["status"], headers=list(start.get("headers", ())), has_body=True
-                )
+            headers = list(start.get("headers", ()))
+            head = self.protocol.send(
+                RejectConnection(status_code=start["status"], headers=headers, has_body=True)
             )
+            self.denied = True  # not before: who makes a mistake in it has sent nothing
+            await self.connection.outbox.write(head)
         await self._send(RejectData(message.get("body", b""), body_finished=not more))
 
     async def _close(self, code: int, reason: str = "") -> None:
