@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from asgi_harness import body_of, connected, everything, reply, serving, until, url
+from baseplate_serve._servers.asgi import connection
 from baseplate_serve.asgi import Mount
 from deadline import DEADLINE_S, wait_for
 
@@ -109,6 +110,20 @@ def test_who_hangs_up_at_once_leaves_nothing_behind():
                 sock.sendall(GET % b"/")
         wait_for(lambda: len(server.connections) == 0, "all have left")
         wait_for(lambda: not server.tasks, "their tasks are over")
+
+
+def test_a_bug_of_ours_leaves_no_client_waiting(monkeypatch, caplog):
+    def scope_of(*_):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(connection, "scope_of", scope_of)
+    with serving(hello) as server:
+        with connected(server) as sock:
+            sock.sendall(GET % b"/")
+            assert everything(sock).startswith(b"HTTP/1.1 500 ")
+        wait_for(lambda: not server.connections, "it is forgotten")
+        assert server.connections.tally.errors == 1
+    assert caplog.text.count("ValueError: a bug") == 1
 
 
 def test_half_a_head_does_not_outlast_stop_timeout(caplog):

@@ -19,6 +19,7 @@ UPGRADE = (
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
 FRAMES = kept("websocket")
+HANDSHAKES = kept("handshake")
 STATUS = re.compile(rb"HTTP/1\.1 [1-5][0-9][0-9] ")
 
 
@@ -71,6 +72,19 @@ def test_an_http_server_survives_any_bytes(fuzzed):
         assert not reply or STATUS.match(reply), (data, reply)
 
     survives()
+
+
+def test_a_server_survives_any_handshake_of_a_websocket():
+    @examples(120)
+    @given(mutated(list(HANDSHAKES.values())), st.sampled_from([1, 1, 2, 7]))
+    def survives(data, pieces):
+        reply = running.survives(data, pieces)
+        assert not reply or STATUS.match(reply), (data, reply)
+
+    with asgi_harness.serving(asgi_app) as server, Fuzzed(server, still_serves) as running:
+        for handshake in HANDSHAKES.values():
+            running.survives(handshake)
+        survives()
 
 
 def test_a_server_survives_any_frames_of_a_websocket():

@@ -16,7 +16,7 @@ from baseplate_serve._servers.asgi.outbox import Outbox
 from baseplate_serve._servers.asgi.scope import address_of, scope_of, tls_of
 from baseplate_serve._servers.graceful import CLEAN_UP_S
 from baseplate_serve._servers.http.handler import describe
-from baseplate_serve._servers.http.refusal import Refused, answer_to
+from baseplate_serve._servers.http.refusal import FAILED, Refused, answer_to
 from baseplate_serve._sockets.shut import say_goodbye, shut
 from baseplate_serve.state import SERVER_STATE
 
@@ -97,6 +97,11 @@ class AsgiConnection:
             tracked.refused("malformed")
             self.refuse(error)
             self._close()
+        except Exception:  # a bug of ours, of which nobody else would tell the client
+            log.exception("%s failed", self.describe())
+            self.refuse(FAILED)
+            self.answered(failed=True)
+            self._close()
 
     def _end_of_stream(self) -> None:
         if self.tracked.timed_out == "head_timeout":
@@ -127,7 +132,7 @@ class AsgiConnection:
         if request.is_websocket:
             from baseplate_serve._servers.asgi.websocket import WebSocket  # noqa: PLC0415 (few need it)
 
-            self._serving = WebSocket(self, head, app, scope)
+            self._serving = WebSocket(self, head, request, app, scope)
         else:
             self._serving = Exchange(self, request, app, scope)
         self._serving.start()

@@ -47,12 +47,6 @@ class Outbox:
             async with self._sending:
                 await self._write_all(memoryview(data)[sent:])
 
-    async def flush(self) -> None:
-        """Wait until the client has taken what was written before."""
-        if self._sending is not None:
-            async with self._sending:
-                pass
-
     def close(self) -> None:
         """Before the socket is closed: who is in `write` finds the client gone.  Switches: no."""
         self._closed = True

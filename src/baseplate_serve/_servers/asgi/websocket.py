@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,11 @@ from wsproto.events import (
     Ping,
     TextMessage,
 )
-from wsproto.utilities import LocalProtocolError, RemoteProtocolError
+from wsproto.utilities import LocalProtocolError
 
 from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded, was_cancelled
+from baseplate_serve._servers.asgi.handshake import opened
+from baseplate_serve._servers.asgi.messages import Messages
 from baseplate_serve._servers.asgi.news import News
 from baseplate_serve._servers.asgi.outbox import ClientGone
 from baseplate_serve._servers.asgi.pulse import Pulse
@@ -31,67 +32,60 @@ from baseplate_serve._servers.http.refusal import FAILED, Refused
 
 if TYPE_CHECKING:
     from baseplate_serve._servers.asgi.connection import AsgiConnection
+    from baseplate_serve._servers.asgi.head import Request
 
 log = logging.getLogger("baseplate_serve.asgi")
 
-MESSAGES_AHEAD = 32  # messages that are read before the application asks for them
 CLOSE_S = 2.0  # for the client to answer a close
 PIECE = 64 * 1024
+TURN = 64  # frames, before others have their turn
 
-LISTENING = (ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING)
 STOPPING = Refused("the server is stopping", 503)
 NORMAL, NO_STATUS, ABNORMAL, TOO_BIG, INTERNAL_ERROR, SERVICE_RESTART = 1000, 1005, 1006, 1009, 1011, 1012
 
 
 class WebSocket:
-    """One WebSocket on *connection*, opened by the request with *head*."""
+    """One WebSocket on *connection*, opened by *request* with *head*.  Raises: Refused."""
 
-    def __init__(self, connection: AsgiConnection, head: bytes, app: Any, scope: dict[str, Any]) -> None:
+    def __init__(
+        self, connection: AsgiConnection, head: bytes, request: Request, app: Any, scope: dict[str, Any]
+    ) -> None:
         self.connection = connection
-        self.head = head
         self.app = app
         self.scope = scope
         self.inbox = connection.inbox
         self.loop = connection.loop
         self.protocol = WSConnection(ConnectionType.SERVER)
+        scope["subprotocols"] = opened(self.protocol, head, request)
+        scope.setdefault("extensions", {})["websocket.http.response"] = {}
         self.task: asyncio.Task[None] | None = None
         self.accepted = False
         self.refusal = Response(bodiless=False, minor=1, keeps_alive=False)  # where it isn't
-        self.failed = False  # what the client sends is not looked at any more
         self.closed: dict[str, Any] | None = None  # the websocket.disconnect message
-        self._messages: deque[dict[str, Any]] = deque([{"type": "websocket.connect"}])
+        self._ending = False  # the application is to end, or is cancelled
         self._news = News()
-        self._partial: list[Any] = []
-        self._partial_size = 0
         settings = connection.settings
-        self._message_max = settings.max_websocket_message
+        self._messages = Messages(settings.max_websocket_message)
         interval, timeout = settings.websocket_ping_interval, settings.websocket_ping_timeout
         self._pulse = Pulse(
             self.loop, interval.total_seconds(), timeout.total_seconds(), self._ping, self._lost
         )
 
     def start(self) -> None:
-        """Serve it until it is closed.  Raises: Refused.  Switches: no."""
-        try:
-            self.protocol.receive_data(self.head)
-            request: Any = next(self.protocol.events())
-        except RemoteProtocolError as error:
-            raise Refused(f"it opens no WebSocket: {error}") from error
+        """Serve it until it is closed.  Switches: no."""
         if self.connection.tracked.leaving:
             self.connection.refuse(STOPPING)
             self._end()
             return
-        self.scope["subprotocols"] = list(request.subprotocols)
-        self.scope.setdefault("extensions", {})["websocket.http.response"] = {}
         self.connection.tracked.hang_up = lambda: self.loop.call_soon(self._restart)
         self.inbox.changed = self._changed
         self.task = self.connection.start_task(self._serve(), self.scope)
-        pump = self.loop.create_task(self._pump())
-        self.task.add_done_callback(lambda task: self._over(task, pump))
+        self.task.add_done_callback(self._over)
+        self.pump = self.loop.create_task(self._pump())
         self._changed()
 
-    def _over(self, task: asyncio.Task[None], pump: asyncio.Task[None]) -> None:
-        pump.cancel()
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self.pump.cancel()
         self._pulse.stop()
         self.connection.task_over(task)
         self._end()
@@ -116,109 +110,94 @@ class WebSocket:
             leave_if_forked(error)
             cancelled = isinstance(error, asyncio.CancelledError) and was_cancelled()
             code = SERVICE_RESTART if cancelled else INTERNAL_ERROR
-            if not cancelled and not (self.closed and isinstance(error, OSError)):
+            if not cancelled and not (self._ending and isinstance(error, OSError)):
                 log.exception("%s failed", self.connection.describe())
         else:
             if not (self.accepted or self.refusal.complete or self.closed):
                 what = "without a whole response" if self.refusal.started else "without a response"
                 log.error("%s: the application returned %s", self.connection.describe(), what)
         if self.accepted:
+            self._disconnected(code)  # what still comes is dropped
             await self._close(code)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing(), CLOSE_S)
+            await asyncio.wait([self.pump], timeout=CLOSE_S)
         elif not self.refusal.sent:
             self.connection.refuse(FAILED)
-
-    async def _closing(self) -> None:
-        """Until both sides have said that they close."""
-        while not (self.inbox.ended or self.failed or self.protocol.state is ConnectionState.CLOSED):
-            await self._news.wait(self.loop)
-        await self.connection.outbox.flush()
 
     # What comes
 
     async def _pump(self) -> None:
+        """Take what arrives, for as long as the application keeps up; tell it when there is no more."""
         try:
-            await self._read()
+            while True:
+                if self.accepted and self.inbox.buffer:
+                    self.protocol.receive_data(self.inbox.take(PIECE))
+                    if not await self._take():
+                        return
+                elif self.inbox.ended:
+                    return
+                else:
+                    await self.inbox.more()
         except ClientGone:
-            self._disconnected(ABNORMAL)
+            return
         except Exception:
             log.exception("%s failed: its WebSocket cannot be read", self.connection.describe())
-            await self._fail(INTERNAL_ERROR)
+            self._disconnected(INTERNAL_ERROR)
+            await self._close(INTERNAL_ERROR)
+        finally:
+            self._disconnected(ABNORMAL)
 
-    async def _read(self) -> None:
-        """Take what arrives, for as long as the application keeps up."""
-        while not self.inbox.ended:
-            while self.accepted and self.inbox.buffer and len(self._messages) < MESSAGES_AHEAD:
-                await self._take(self.inbox.take(PIECE))
-            if self.accepted and len(self._messages) < MESSAGES_AHEAD:
-                await self.inbox.more()
-            else:
-                await self._news.wait(self.loop)
-
-    async def _take(self, data: bytes) -> None:
-        if self.failed or self.protocol.state not in LISTENING:
-            return
-        self.protocol.receive_data(data)
-        for event in self.protocol.events():
+    async def _take(self) -> bool:
+        """Handle what the protocol has read, which it parses frame by frame; False: it reads no more."""
+        for number, event in enumerate(self.protocol.events(), 1):
             await self._handle(event)
+            if isinstance(event, CloseConnection):
+                return False
+            while self._messages.full and self.closed is None:
+                await self._news.wait(self.loop)
+            if not number % TURN:
+                await asyncio.sleep(0)
+        return True
 
     async def _handle(self, event: Any) -> None:
         state = self.protocol.state
         if isinstance(event, Message) and self.closed is None:
-            await self._join(event)
+            if not self._messages.add(event):
+                log.warning("%s sent more than max_websocket_message, closed", self.connection.name)
+                self.connection.tracked.refused("malformed")
+                self._disconnected(TOO_BIG)
+                await self._close(TOO_BIG)
+            self._news.wake()
         elif isinstance(event, Ping) and state is ConnectionState.OPEN:
             await self._send(event.response())
-        elif isinstance(event, CloseConnection) and state in LISTENING:  # what came was no close
-            log.warning("%s broke the WebSocket protocol: %s", self.connection.name, event.reason)
-            self.connection.tracked.refused("malformed")
-            await self._fail(event.code)
         elif isinstance(event, CloseConnection):
-            self._disconnected(event.code or NO_STATUS, event.reason or "")
+            code = event.code or NO_STATUS
+            self._disconnected(code, event.reason or "")
             if state is ConnectionState.REMOTE_CLOSING:
                 await self._send(event.response())
-
-    async def _join(self, event: Any) -> None:
-        """Another piece of a message has come."""
-        data = event.data
-        text = isinstance(event, TextMessage)
-        self._partial.append(data)
-        self._partial_size += len(data.encode() if text and not data.isascii() else data)
-        if self._partial_size > self._message_max:
-            log.warning("%s sent more than max_websocket_message, disconnected", self.connection.name)
-            self.connection.tracked.refused("malformed")
-            self._partial.clear()
-            self._disconnected(TOO_BIG)
-            await self._close(TOO_BIG)
-        elif event.message_finished:
-            key, joint = ("text", "") if text else ("bytes", b"")
-            self._put({"type": "websocket.receive", key: joint.join(self._partial)})
-            self._partial.clear()
-            self._partial_size = 0
-
-    async def _fail(self, code: int) -> None:
-        """RFC 6455 §7.1.7: say why, look at nothing that follows, wait for nothing."""
-        self.failed = True
-        self._disconnected(code)
-        await self._close(code)
-
-    def _put(self, message: dict[str, Any]) -> None:
-        self._messages.append(message)
-        self._news.wake()
+            elif state is not ConnectionState.CLOSED:  # wsproto's way to say that it gives up
+                log.warning("%s broke the WebSocket protocol: %s", self.connection.name, event.reason)
+                self.connection.tracked.refused("malformed")
+                await self._close(code)
 
     def _disconnected(self, code: int, reason: str = "") -> None:
-        """The application is told, once; if it doesn't end then, it is cancelled."""
+        """The application is told, once."""
         if self.closed is None:
             self.closed = {"type": "websocket.disconnect", "code": int(code), "reason": reason}
-            if self.task is not None and not self.task.done():
-                cancel_later(self.task, CLEAN_UP_S)
+            self._end_soon()
         self._news.wake()
+
+    def _end_soon(self) -> None:
+        """The application is cancelled if it doesn't end by itself, which it has a moment for."""
+        if not self._ending and self.task is not None and not self.task.done():
+            self._ending = True
+            cancel_later(self.task, CLEAN_UP_S)
 
     def _changed(self) -> None:
         """Something came; or the client is gone, without a word or after it."""
         self._pulse.heard()
         if self.inbox.ended:
-            self._disconnected(ABNORMAL)
+            self._end_soon()  # whether or not it receives what came before the end
+            self._news.wake()
 
     def _ping(self) -> None:
         if self.inbox.buffer:
@@ -256,7 +235,7 @@ class WebSocket:
             if self.closed is not None:
                 return self.closed
             await self._news.wait(self.loop)
-        message = self._messages.popleft()
+        message = self._messages.take()
         self._news.wake()  # the pump
         return message
 
@@ -293,7 +272,7 @@ class WebSocket:
         )
         self.accepted = True
         self._pulse.start()
-        self._news.wake()  # the pump
+        self.inbox.wake()  # the pump
         await self._write(answer)
 
     async def _close(self, code: int, reason: str = "") -> None:
