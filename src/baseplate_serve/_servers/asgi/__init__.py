@@ -11,6 +11,7 @@ cancel.py      cancelling such a task
 websocket.py   one WebSocket
 handshake.py   the request that opens it
 messages.py    what has come of it, until the application takes it
+close_codes.py why it is closed
 lifespan.py    start-up and shutdown
 connection.py  a connection: which application a request is for, and what comes after it
 handler.py     the WSGI side of a connection, where some requests are for WSGI applications

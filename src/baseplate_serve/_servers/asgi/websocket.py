@@ -20,6 +20,15 @@ from wsproto.events import (
 from wsproto.utilities import LocalProtocolError
 
 from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded, was_cancelled
+from baseplate_serve._servers.asgi.close_codes import (
+    ABNORMAL,
+    INTERNAL_ERROR,
+    NO_STATUS,
+    NORMAL,
+    SERVICE_RESTART,
+    TOO_BIG,
+    close_code,
+)
 from baseplate_serve._servers.asgi.handshake import opened
 from baseplate_serve._servers.asgi.messages import Messages
 from baseplate_serve._servers.asgi.news import News
@@ -41,7 +50,6 @@ PIECE = 64 * 1024
 TURN = 64  # frames, before others have their turn
 
 STOPPING = Refused("the server is stopping", 503)
-NORMAL, NO_STATUS, ABNORMAL, TOO_BIG, INTERNAL_ERROR, SERVICE_RESTART = 1000, 1005, 1006, 1009, 1011, 1012
 
 
 class WebSocket:
@@ -79,9 +87,9 @@ class WebSocket:
             return
         self.connection.tracked.hang_up = lambda: self.loop.call_soon(self._restart)
         self.inbox.changed = self._changed
+        self.pump = self.loop.create_task(self._pump())
         self.task = self.connection.start_task(self._serve(), self.scope)
         self.task.add_done_callback(self._over)
-        self.pump = self.loop.create_task(self._pump())
         self._changed()
 
     def _over(self, task: asyncio.Task[None]) -> None:
@@ -287,12 +295,3 @@ class WebSocket:
 
     async def _write(self, data: bytes) -> None:
         await self.connection.outbox.write(data)
-
-
-def close_code(code: Any) -> int:
-    """An application's *code*; wsproto sends 1000 for 1005, 1006 and 1015.  Raises: ValueError."""
-    if code is None:
-        return NORMAL
-    if isinstance(code, int) and (1000 <= code <= 1015 or 3000 <= code <= 4999) and code != 1004:
-        return code
-    raise ValueError(f"no close code: {code!r} (RFC 6455 §7.4)")
