@@ -68,6 +68,21 @@ def test_many_requests_on_one_connection():
             assert not response.will_close
 
 
+def test_max_concurrency_bounds_the_connections_accepted():
+    with serving(hello, max_concurrency=2) as server:
+        with connected(server) as one, connected(server) as two:
+            for client in (one, two):
+                assert fetch(client)[1] == b"hello"
+            with connected(server) as three:
+                third = gevent.spawn(fetch, three)
+                gevent.idle()
+                assert len(server.connections) == 2
+                assert not third.ready()
+                one.close()
+                assert third.get(timeout=DEADLINE_S)[1] == b"hello"
+        wait_for(lambda: len(server.connections) == 0, "all have left")
+
+
 def test_a_streamed_response_arrives_piece_by_piece():
     """The second piece is made only once the client has the first."""
     go_on = Event()

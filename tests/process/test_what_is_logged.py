@@ -31,11 +31,18 @@ WSGI = """
 """
 ASGI = """
     async def app(scope, receive, send):
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             raise NotImplementedError
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.accept", "headers": [(b"set-cookie", b"session=hunter2")]})
+            await receive()
+            await receive()
+            if scope["path"].endswith("/fails"):
+                raise RuntimeError("the application's own words")
+            return
         while (await receive()).get("more_body"):
             pass
-        if scope["path"] == "/fails":
+        if scope["path"].endswith("/fails"):
             raise RuntimeError("the application's own words")
         headers = [(b"set-cookie", b"session=hunter2")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -43,6 +50,13 @@ ASGI = """
 
     def make_app(config):
         return app
+"""
+MOUNT = f"""{WSGI}
+    {ASGI.replace("def app(", "def new_app(")}
+    from baseplate_serve.asgi import Mount
+
+    def make_app(config):
+        return Mount({{"/new": new_app}}, wsgi=app)
 """
 THRIFT = """
     from testing_idl import Testing
@@ -57,6 +71,11 @@ THRIFT = """
         return Testing.Processor(Handler())
 """
 HEADERS = "Host: a\r\nAuthorization: Bearer hunter2\r\nCookie: session=hunter2\r\n"
+UPGRADE = (
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+FRAME = "\x81\x87\0\0\0\0hunter2"
 REQUESTS = {
     "served": f"POST /?token=hunter2 HTTP/1.1\r\n{HEADERS}Content-Length: 7\r\n\r\nhunter2",
     "fails": f"POST /fails?token=hunter2 HTTP/1.1\r\n{HEADERS}Content-Length: 7\r\n\r\nhunter2",
@@ -66,6 +85,10 @@ REQUESTS = {
     "malformed length": f"POST / HTTP/1.1\r\n{HEADERS}Content-Length: hunter2\r\n\r\n",
     "malformed body": f"POST / HTTP/1.1\r\n{HEADERS}Transfer-Encoding: chunked\r\n\r\nhunter2\r\n",
     "half a head": f"GET / HTTP/1.1\r\n{HEADERS}",
+    "websocket": f"GET /?token=hunter2 HTTP/1.1\r\n{HEADERS}{UPGRADE}\r\n{FRAME}",
+    "websocket fails": f"GET /fails?token=hunter2 HTTP/1.1\r\n{HEADERS}{UPGRADE}\r\n{FRAME}",
+    "malformed frame": f"GET /?token=hunter2 HTTP/1.1\r\n{HEADERS}{UPGRADE}\r\nhunter2",
+    "malformed handshake": f"GET / HTTP/1.1\r\n{HEADERS}{UPGRADE}Sec-WebSocket-Protocol: hunter2\xe4\r\n\r\n",
     "half a body": f"POST /?token=hunter2 HTTP/1.1\r\n{HEADERS}Content-Length: 70\r\n\r\nhunter2",
 }
 
@@ -80,16 +103,19 @@ def send(address, data):
 
 
 @pytest.mark.parametrize("options", [(), ("--debug",)], ids=["info", "debug"])
-@pytest.mark.parametrize("code", [WSGI, ASGI], ids=["wsgi", "asgi"])
+@pytest.mark.parametrize("code", [WSGI, ASGI, MOUNT], ids=["wsgi", "asgi", "mount"])
 def test_nothing_that_an_http_client_sends_but_method_and_path(tmp_path, code, options):
     write_service(tmp_path, code=code)
     with serve(tmp_path, *options) as server:
         address = server.wait_until_ready()
         for request in REQUESTS.values():
-            send(address, request.encode())
+            send(address, request.encode("latin-1"))
+            if code is MOUNT:
+                send(address, request.replace(" /", " /new/", 1).encode("latin-1"))
         assert server.stop() == 0
         assert "the application's own words" in server.output
         assert "/fails" in server.output
+        assert code is not MOUNT or "/new/fails" in server.output
         assert SECRET not in server.output
 
 
