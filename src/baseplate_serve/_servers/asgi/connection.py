@@ -154,6 +154,7 @@ class AsgiConnection:
         self._closed = True
         self.inbox.changed = _ignore
         self.inbox.pause()
+        self.outbox.close()
         if self._turns is not None:
             self._turns.give(None)
         say_goodbye(self._sock)
@@ -234,6 +235,8 @@ class AsgiConnection:
 
     def refuse(self, refused: Refused) -> None:
         """Answer with the server's own words, after which the connection closes.  Switches: no."""
+        if self.outbox.broken:
+            return
         try:
             self._raw.send(answer_to(refused, bodiless=self._head.method == "HEAD"))
         except OSError as error:

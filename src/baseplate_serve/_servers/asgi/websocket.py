@@ -120,7 +120,8 @@ class WebSocket:
             await asyncio.wait_for(self._closing(), CLOSE_S)
 
     async def _closing(self) -> None:
-        while not self.inbox.ended and self.protocol.state is not ConnectionState.CLOSED:
+        inbox, outbox = self.inbox, self.connection.outbox  # broken: the client has got nothing to answer
+        while not (inbox.ended or outbox.broken) and self.protocol.state is not ConnectionState.CLOSED:
             await self._news.wait(self.loop)
 
     # What comes
