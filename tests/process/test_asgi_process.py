@@ -55,12 +55,23 @@ def test_ready_is_after_start_up_and_shutdown_is_last(tmp_path):
     assert steps.index(next(m for m in steps if "shutting down" in m)) < len(steps) - 1
 
 
-def test_a_failed_start_up_ends_the_process_with_its_message(tmp_path):
-    service(tmp_path, FAILED)
+@pytest.mark.parametrize("how", [FAILED, 'raise SystemExit("no database")'], ids=["it says so", "sys.exit"])
+def test_a_failed_start_up_ends_the_process_with_its_message(tmp_path, how):
+    service(tmp_path, how)
     with serve(tmp_path) as server:
         assert server.process.wait(20) == 1
-        assert "start-up failed: no database" in server.output
-        assert "Traceback" not in server.output.partition("no database")[2]
+        assert server.output.endswith("baseplate-serve: the application's start-up failed: no database\n")
+        assert "Traceback" not in server.output
+
+
+@pytest.mark.parametrize("busy", ["await asyncio.sleep(60)", "while True: pass"], ids=["waits", "computes"])
+def test_a_stop_during_start_up_ends_the_process_at_once(tmp_path, busy):
+    """The signal may come while the application's own code runs, and raises in it."""
+    service(tmp_path, busy)
+    with serve(tmp_path) as server:
+        server.wait_until_logged("starting up")
+        assert server.stop() == 0
+        assert server.messages[-1] == "stopped while the application was being loaded"
 
 
 def test_a_unix_socket(tmp_path):

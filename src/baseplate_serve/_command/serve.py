@@ -138,6 +138,8 @@ def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSetting
 def _start(server: Any) -> None:
     try:
         server.start()
+    except ServeError:
+        raise
     except Exception as error:
         raise ApplicationError("the server could not be started") from error
 
