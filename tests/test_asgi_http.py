@@ -302,6 +302,18 @@ def test_a_failure_after_the_first_byte_ends_the_connection(caplog):
     assert "ValueError: after" in caplog.text
 
 
+def test_an_application_that_returns_within_its_response_ends_the_connection(caplog):
+    """The client sees that it is not whole: the last chunk is missing."""
+
+    async def app(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+
+    with serving(app) as server:
+        assert exchange(server, GET + GET).endswith(b"\r\n\r\n4\r\nhalf\r\n")
+    assert "GET /: the application returned without a whole response" in caplog.text
+
+
 def test_more_after_the_end_is_the_applications_error(caplog):
     async def app(_scope, _receive, send):
         await reply(send, b"whole")

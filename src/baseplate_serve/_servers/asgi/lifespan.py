@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from time import monotonic
 from typing import Any
 
 import compat
@@ -41,17 +42,19 @@ class Lifespan:
         """Shut down, if it started.  Logs what goes wrong.  Switches: yes."""
         if not self._started or self._task is None or self._task.done():
             return
+        deadline = monotonic() + timeout_s
         self._answered = self.loop.create_future()
         self._to_app.put_nowait({"type": "lifespan.shutdown"})
         try:
             failure = compat.wait(self._answered, timeout_s, loop=self.loop)
         except TimeoutError:
-            log.error("the application's shutdown took longer than %g seconds", timeout_s)  # noqa: TRY400 (its text says it all)
+            log.error("the application's shutdown took longer than %.3g seconds", timeout_s)  # noqa: TRY400 (its text says it all)
             return
         if failure is not None:
             log.error("the application's shutdown failed: %s", failure)
         else:
-            compat.wait(asyncio.wait([self._task], timeout=timeout_s), loop=self.loop)
+            left_s = max(0.0, deadline - monotonic())
+            compat.wait(asyncio.wait([self._task], timeout=left_s), loop=self.loop)
 
     async def _run(self) -> None:
         scope = {"type": "lifespan", "asgi": ASGI, "state": self.state}
