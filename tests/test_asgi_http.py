@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import re
 import time
 
 import anyio
@@ -17,6 +18,7 @@ from gevent.pywsgi import WSGIHandler
 from asgi_harness import body_of, connected, everything, exchange, reply, serving, until, url
 from baseplate_serve._logs.trace import current_trace
 from baseplate_serve.asgi import Asgi, Mount, is_asgi
+from baseplate_serve.errors import ApplicationError
 from deadline import DEADLINE_S, wait_for
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -313,6 +315,18 @@ def test_a_failure_after_the_first_byte_ends_the_connection(caplog):
     with serving(raises_after) as server:
         assert exchange(server, GET).endswith(b"\r\n\r\nhalf")
     assert "ValueError: after" in caplog.text
+
+
+def test_an_application_that_returns_within_its_response_ends_the_connection(caplog):
+    """The client sees that it is not whole: the last chunk is missing."""
+
+    async def app(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+
+    with serving(app) as server:
+        assert exchange(server, GET + GET).endswith(b"\r\n\r\n4\r\nhalf\r\n")
+    assert "GET /: the application returned without a whole response" in caplog.text
 
 
 def test_more_after_the_end_is_the_applications_error(caplog):
@@ -632,6 +646,71 @@ def test_a_failed_start_up_raises_with_its_message():
     ):
         pass
     assert log == ["startup"]
+
+
+def leaving_its_start_up(error, *, heard=True):
+    """An application whose lifespan ends by *error*, or returns, and has answered nothing."""
+
+    async def app(scope, receive, send):
+        if scope["type"] == "http":
+            await reply(send, b"served")
+            return
+        if heard:
+            await receive()
+        if error is not None:
+            raise error
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (SystemExit("no config"), "no config"),
+        (SystemExit(3), "SystemExit(3)"),
+        (asyncio.CancelledError(), "CancelledError()"),
+    ],
+    ids=repr,
+)
+def test_an_application_that_leaves_its_start_up_has_failed(error, said):
+    with (
+        pytest.raises(ApplicationError, match=re.escape(f"the application's start-up failed: {said}")),
+        serving(leaving_its_start_up(error), lifespan=True),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "heard", "level", "said"),
+    [
+        (NotImplementedError(), False, "INFO", "has no lifespan: it raised NotImplementedError()"),
+        (None, False, "INFO", "has no lifespan: it returned"),
+        (ValueError("db"), True, "WARNING", "the application raised ValueError('db') in its start-up"),
+        (None, True, "WARNING", "the application returned in its start-up"),
+    ],
+)
+def test_an_application_that_does_not_answer_is_served_without_a_lifespan(error, heard, level, said, caplog):
+    """As the specification has it; the log says so."""
+    caplog.set_level("INFO")
+    with serving(leaving_its_start_up(error, heard=heard), lifespan=True) as server:
+        assert httpx.get(url(server)).text == "served"
+    (record,) = [r for r in caplog.records if r.name == "baseplate_serve.asgi"]
+    assert record.levelname == level
+    assert said in record.getMessage()
+
+
+def test_a_start_up_that_has_said_why_it_failed_says_it_once(caplog):
+    """Frameworks send the message, and raise."""
+
+    async def app(_scope, receive, send):
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no database"})
+        raise ConnectionError
+
+    caplog.set_level("INFO")
+    with pytest.raises(ApplicationError, match="failed: no database"), serving(app, lifespan=True):
+        pass
+    assert not [r for r in caplog.records if r.name == "baseplate_serve.asgi"]
 
 
 def test_a_failed_shutdown_is_logged(caplog):

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, UploadFile, WebSocket
 from fastapi.responses import StreamingResponse
+from gevent import monkey
 from litestar import Litestar, get
 from quart import Quart
 from starlette.applications import Starlette
@@ -22,6 +23,7 @@ from starlette.routing import Mount as StarletteMount
 from starlette.routing import Route
 from websockets.sync.client import connect
 
+import compat
 from asgi_harness import connected, serving, until, url
 from baseplate_serve.asgi import Mount
 from deadline import DEADLINE_S, wait_for
@@ -266,3 +268,41 @@ def test_quart():
 
     with made(app) as server:
         assert httpx.get(url(server)).text == "quart"
+
+
+def thread():
+    return monkey.get_original("_thread", "get_ident")()
+
+
+def test_where_synchronous_code_runs():
+    """docs/adopting-async.md tells which may share gevent's clients, and which may block."""
+    fastapi, quart = FastAPI(), Quart("where")
+
+    @fastapi.get("/endpoint")
+    def endpoint():
+        return thread()
+
+    @fastapi.get("/native")
+    def native():
+        return compat.wait(compat.run_in_native_thread(thread))
+
+    @fastapi.get("/to_thread")
+    async def to_thread():
+        return await asyncio.to_thread(thread)
+
+    @fastapi.get("/anyio")
+    async def in_anyios():
+        return await anyio.to_thread.run_sync(thread)
+
+    @quart.get("/view")
+    def view():
+        return str(thread())
+
+    @get("/view", sync_to_thread=True)
+    def handler() -> int:
+        return thread()
+
+    hubs, real = ["/endpoint", "/anyio"], ["/native", "/to_thread", "/quart/view", "/litestar/view"]
+    with made(Mount({"/quart": quart, "/litestar": Litestar([handler])}, asgi=fastapi)) as server:
+        where = {path: int(httpx.get(url(server, path)).text) for path in [*hubs, *real]}
+    assert [path for path, its_thread in where.items() if its_thread == thread()] == hubs

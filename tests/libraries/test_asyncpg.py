@@ -7,12 +7,17 @@ import time
 
 import asyncpg
 import gevent
+import httpx
 import pytest
 
+from asgi_harness import connected, reply, serving, url
 from certificates import client_context
 from compat import new_event_loop
+from deadline import DEADLINE_S, wait_for
 from loops import Gate, on_hub
 from private_servers import Postgres
+
+RUNNING = "select count(*) from pg_stat_activity where query like '%pg_sleep(60)' and state = 'active'"
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +161,30 @@ def test_each_greenlet_its_own_loop_and_connection(postgres):
     greenlets = [gevent.spawn(handle, number) for number in range(10)]
     gevent.joinall(greenlets, raise_error=True)
     assert [greenlet.value for greenlet in greenlets] == [*range(10)]
+
+
+def test_a_client_of_an_asgi_server_that_hangs_up_cancels_its_query_and_the_pool_lives_on(postgres):
+    """The query is ended in the database, too, and its connection goes back."""
+    pool = None
+
+    async def app(scope, receive, send):
+        nonlocal pool
+        if scope["type"] == "lifespan":
+            await receive()
+            pool = await asyncpg.create_pool(**postgres.over_socket, min_size=1, max_size=1)
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await pool.close()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        slow = scope["path"] == "/slow"
+        answer = await pool.fetchval("select 'slow' from pg_sleep(60)" if slow else RUNNING)
+        await reply(send, str(answer).encode())
+
+    with serving(app, lifespan=True) as server:
+        for _ in range(3):
+            with connected(server) as sock:
+                sock.sendall(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")
+                wait_for(lambda: server.in_flight() and pool.get_idle_size() == 0, "the query runs")
+            assert httpx.get(url(server), timeout=DEADLINE_S).text == "0"
+        wait_for(lambda: not server.tasks)

@@ -15,6 +15,7 @@ from gevent.event import Event as Flag
 
 from baseplate_serve._command import application
 from baseplate_serve._command.check import check
+from baseplate_serve._command.leave import leave_within
 from baseplate_serve._command.report import report
 from baseplate_serve._command.watch import FILES_FD, TELL_EVERY_S, Teller, files_of, loaded_files
 from baseplate_serve._drop_in import finder, observers
@@ -26,6 +27,7 @@ from baseplate_serve._metrics.declared import RuntimeMetrics
 from baseplate_serve._metrics.exporter import make_exporter
 from baseplate_serve._monitors.choose import monitors_for
 from baseplate_serve._monitors.monitors import Monitors
+from baseplate_serve._servers.graceful import CLEAN_UP_S
 from baseplate_serve._settings.ini import read_ini
 from baseplate_serve._settings.read import read_settings
 from baseplate_serve._sockets import systemd
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("baseplate_serve")
 
 ORPHAN_CHECK_S = 1.0  # how often a child looks whether its parent is still there
+AT_EXIT_S = 2.0  # for `atexit` and threads at least: error reporters flush for that long
 RELOAD_STOP_TIMEOUT = "2 seconds"  # where the file has none
 
 
@@ -55,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     teller = Teller(int(files_fd)) if files_fd is not None else None
     if teller is not None:
         gevent.spawn(_tell_loaded, teller)
+    left_s = CLEAN_UP_S
     try:
         file = read_ini(arguments.config_file, server_name=arguments.server_name, app_name=arguments.app_name)
         if teller is not None:
@@ -63,13 +67,17 @@ def run(arguments: argparse.Namespace) -> int:
             file.server.setdefault("stop_timeout", RELOAD_STOP_TIMEOUT)
         settings = read_settings(file)
         if arguments.check:
-            return check(file, settings, arguments.bind)
-        logs.configure(debug=arguments.debug, filename=file.filename if file.has_loggers else None)
-        return _serve(arguments, file, settings, reloaded=teller is not None)
+            status = check(file, settings, arguments.bind)
+        else:
+            logs.configure(debug=arguments.debug, filename=file.filename if file.has_loggers else None)
+            left_s = _serve(arguments, file, settings, reloaded=teller is not None)
+            status = 0
     except ServeError as error:
         if teller is not None:
             teller.tell(loaded_files() | files_of(error))
-        return report(error)
+        status = report(error)
+    leave_within(left_s, status)
+    return status
 
 
 def _tell_loaded(teller: Teller) -> None:
@@ -79,7 +87,10 @@ def _tell_loaded(teller: Teller) -> None:
         gevent.sleep(TELL_EVERY_S)
 
 
-def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSettings, *, reloaded: bool) -> int:
+def _serve(
+    arguments: argparse.Namespace, file: IniFile, settings: ServerSettings, *, reloaded: bool
+) -> float:
+    """Returns how long, in seconds, the process may still take to end."""
     lifecycle = Lifecycle(SERVER_STATE)
     signals = Signals(lifecycle)
     worker = worker_of(os.environ, parent_pid=os.getppid())
@@ -90,6 +101,7 @@ def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSetting
         else None
     )
     listener: Listener | None = None
+    server: Any = None
     try:
         metrics = RuntimeMetrics() if exporter is not None else None
         signals.install()  # before the application, which may install its own
@@ -102,10 +114,7 @@ def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSetting
         server_factory = application.load_server_factory(file)
         listener.listen()
         server = application.make_server(file, server_factory, listener.sock, app)
-        signals.in_flight = getattr(server, "in_flight", list)
-        entrance = getattr(server, "entrance", None)
-        if entrance is not None and entrance.tls is not None:
-            signals.on_hangup(entrance.reload)
+        _introduce(server, signals)
         gc.collect()  # what loading left behind
         _start(server)
         lifecycle.advance(Event.READY)
@@ -132,12 +141,22 @@ def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSetting
             exporter.stop()
     observers.stop_tracing()
     signals.ignore()
-    return 0
+    return max(AT_EXIT_S, getattr(server, "clean_up_left_s", CLEAN_UP_S))
+
+
+def _introduce(server: Any, signals: Signals) -> None:
+    """Tell *signals* what they ask *server* for, if it is one of ours."""
+    signals.in_flight = getattr(server, "in_flight", list)
+    entrance = getattr(server, "entrance", None)
+    if entrance is not None and entrance.tls is not None:
+        signals.on_hangup(entrance.reload)
 
 
 def _start(server: Any) -> None:
     try:
         server.start()
+    except ServeError:
+        raise
     except Exception as error:
         raise ApplicationError("the server could not be started") from error
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from gevent.pool import Pool
 from gevent.server import StreamServer
+from greenlet import GreenletExit
 
 from baseplate_serve._lifecycle.connections import Connection, Connections, InFlight
 from baseplate_serve._lifecycle.watch import Watch
@@ -31,9 +32,10 @@ COMPLAIN_EVERY_S = 60.0
 
 log = logging.getLogger("baseplate_serve")
 
-# How long what is cut off may take in its `finally` clauses before the process leaves without it.
+# How long after stop_timeout all clean-up may take before the process leaves without it: `finally` clauses of
+# what is cut off, the shutdown of ASGI applications, tasks that are no request's.
 CLEAN_UP_S = 5.0
-LAST_S = 1.0  # what is left of it at least, for tasks that are no request's: nobody has cancelled them before
+LAST_S = 1.0  # what is left of it at least, for those that come last: nobody has told them before
 
 
 class GracefulServer(StreamServer):
@@ -132,12 +134,15 @@ class GracefulServer(StreamServer):
                 gevent.sleep(HANDSHAKE_S)  # the first request of one that was just accepted is under way
             self.connections.leave()
             self.connections.none_left.wait(max(0.0, self.deadline - monotonic()))
+        except GreenletExit:
+            self.deadline = monotonic()  # the rest is skipped
+            raise
         finally:
             self.close()
             self._cut_off()
             self._watch.stop()
             if self.coroutines is not None:
-                self.coroutines.stop(max(LAST_S, self.clean_up_left_s))
+                self.coroutines.stop(min(CLEAN_UP_S, max(LAST_S, self.clean_up_left_s)))
 
     def _leave_listener(self) -> None:
         if self.closed:
@@ -154,7 +159,7 @@ class GracefulServer(StreamServer):
         for request in abandoned:
             log.warning("stop_timeout is over, cut off: %s", request)
         self.abandoned += len(abandoned)
-        self._clean_up_by = monotonic() + CLEAN_UP_S
+        self._clean_up_by = max(monotonic(), self.deadline) + CLEAN_UP_S
         self._end()
         for request in self.in_flight():
             log.error("does not end, left behind: %s", request)
@@ -165,5 +170,5 @@ class GracefulServer(StreamServer):
 
     @property
     def clean_up_left_s(self) -> float:
-        """How long what is cut off may still take, all of it."""
+        """How long the stop may still take, all of it."""
         return max(0.0, self._clean_up_by - monotonic())

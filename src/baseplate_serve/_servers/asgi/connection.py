@@ -240,6 +240,8 @@ class AsgiConnection:
 
     def refuse(self, refused: Refused) -> None:
         """Answer with the server's own words, after which the connection closes.  Switches: no."""
+        if self.outbox.broken:
+            return
         try:
             self._raw.send(answer_to(refused, bodiless=self._head.method == "HEAD"))
         except OSError as error:

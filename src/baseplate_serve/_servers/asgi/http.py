@@ -236,7 +236,7 @@ class Exchange:
         if data:
             try:
                 await self.outbox.write(data)
-            except ClientGone:
+            except BaseException:  # gone; or cancelled, and nothing can follow half a message
                 self.gone = True
                 raise
         if self.response.complete:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from time import monotonic
 from typing import Any
 
 import compat
+from baseplate_serve._lifecycle.signals import StoppedWhileStarting
+from baseplate_serve._servers.asgi.cancel import was_cancelled
+from baseplate_serve._servers.forked import leave_if_forked
 from baseplate_serve.errors import ApplicationError
 
 log = logging.getLogger("baseplate_serve.asgi")
@@ -38,30 +42,60 @@ class Lifespan:
         """Shut down, if it started.  Logs what goes wrong.  Switches: yes."""
         if not self._started or self._task is None or self._task.done():
             return
+        deadline = monotonic() + timeout_s
         self._answered = self.loop.create_future()
         self._to_app.put_nowait({"type": "lifespan.shutdown"})
         try:
             failure = compat.wait(self._answered, timeout_s, loop=self.loop)
         except TimeoutError:
-            log.error("the application's shutdown took longer than %g seconds", timeout_s)  # noqa: TRY400 (its text says it all)
+            log.error("the application's shutdown took longer than %.3g seconds", timeout_s)  # noqa: TRY400 (its text says it all)
             return
         if failure is not None:
             log.error("the application's shutdown failed: %s", failure)
         else:
-            compat.wait(asyncio.wait([self._task], timeout=timeout_s), loop=self.loop)
+            left_s = max(0.0, deadline - monotonic())
+            compat.wait(asyncio.wait([self._task], timeout=left_s), loop=self.loop)
 
     async def _run(self) -> None:
         scope = {"type": "lifespan", "asgi": ASGI, "state": self.state}
         try:
             await self.app(scope, self._to_app.get, self._send)
-        except Exception as error:  # the specification: then it has no lifespan
-            if self._started:
-                log.exception("the application's lifespan failed")
-                self._answer(repr(error))
-            else:
-                log.info("the application has no lifespan: %r", error)
+        except GeneratorExit:
+            raise
+        except StoppedWhileStarting as error:  # came while the application's code ran
+            if not self._answered.done():
+                self._answered.set_exception(error)
+        except BaseException as error:
+            leave_if_forked(error)
+            if isinstance(error, asyncio.CancelledError) and was_cancelled():
+                raise
+            self._failed(error)
+        else:
+            if not self._answered.done() and not self._started:
+                self._is_without("returned")
         finally:
             self._answer(None)
+
+    def _failed(self, error: BaseException) -> None:
+        if self._started:
+            log.error("the application's lifespan failed", exc_info=error)
+        elif self._answered.done():
+            return  # it has said why itself
+        elif isinstance(error, Exception):
+            self._is_without(f"raised {error!r}")
+        failure = error.code if isinstance(error, SystemExit) and isinstance(error.code, str) else repr(error)
+        self._answer(failure)
+
+    def _is_without(self, how: str) -> None:
+        """The specification: an application that doesn't answer has no lifespan, and is served.
+
+        One that took the event might have meant something else.
+        """
+        if self._to_app.empty():
+            log.warning("the application %s in its start-up: it is served without a lifespan", how)
+        else:
+            log.info("the application has no lifespan: it %s", how)
+        self._answer(None)
 
     async def _send(self, message: dict[str, Any]) -> None:
         kind = message["type"]

@@ -6,6 +6,8 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from baseplate_serve._servers.asgi.news import News
+
 if TYPE_CHECKING:
     from baseplate_serve._lifecycle.connections import Connection
 
@@ -18,23 +20,25 @@ class ClientGone(OSError):
 
 
 class Outbox:
-    """The sending side of *connection*, *raw* being below gevent's socket."""
+    """The sending side of *connection*, *raw* being below gevent's socket.
+
+    A write that is cancelled while the client takes its time breaks it: the client would read whatever comes
+    next as the rest of that.
+    """
 
     def __init__(self, raw: Any, loop: Any, connection: Connection) -> None:
         self.raw = raw
+        self.broken = False  # nothing more can be sent
         self._connection = connection
         self.loop = loop
-        self._fd = raw.fileno()
-        self._closed = False
-        self._ready: asyncio.Future[None] | None = None  # while the loop watches the descriptor
         self._sending: asyncio.Lock | None = None  # once the client has taken less than there was
+        self._room = News()  # the client takes more, or it is too late
 
     async def write(self, data: bytes) -> None:
         """Suspends while the client takes less than there is.  Raises: ClientGone."""
         self._connection.tally.sent += len(data)
         if self._sending is not None:
-            async with self._sending:
-                await self._write_all(memoryview(data))
+            await self._write_rest(self._sending, memoryview(data))
             return
         try:
             sent = self.raw.send(data)
@@ -44,20 +48,30 @@ class Outbox:
             raise ClientGone from error
         if sent < len(data):
             self._sending = asyncio.Lock()
-            async with self._sending:
-                await self._write_all(memoryview(data)[sent:])
+            await self._write_rest(self._sending, memoryview(data)[sent:])
 
     def close(self) -> None:
-        """Before the socket is closed: who is in `write` finds the client gone.  Switches: no."""
-        self._closed = True
-        if self._ready is not None:
-            self._unwatch(self._ready)
+        """No more is sent: the socket is about to be closed.  Switches: no."""
+        self.broken = True
+        self._stop_watching()
+        self._room.wake()
+
+    async def _write_rest(self, sending: asyncio.Lock, data: memoryview) -> None:
+        try:
+            async with sending:
+                if self.broken:
+                    raise ClientGone("nothing can follow a message that was cut short")
+                await self._write_all(data)
+        except BaseException:
+            self.broken = True
+            raise
 
     async def _write_all(self, data: memoryview) -> None:
+        self.loop.add_writer(self.raw.fileno(), self._room.wake)
         try:
             while data:
                 self._connection.send_since = monotonic()  # of each piece: slow is not stalled
-                await self._takes_more()
+                await self._room.wait(self.loop)
                 try:
                     data = data[self.raw.send(data) :]
                 except BlockingIOError:
@@ -66,21 +80,9 @@ class Outbox:
             raise ClientGone from error
         finally:
             self._connection.send_since = None
+            self._stop_watching()
 
-    async def _takes_more(self) -> None:
-        if not self._closed:
-            ready = self._ready = self.loop.create_future()
-            self.loop.add_writer(self._fd, ready.set_result, None)
-            try:
-                await ready
-            finally:
-                if self._ready is ready:
-                    self._unwatch(ready)
-        if self._closed:
-            raise ClientGone
-
-    def _unwatch(self, ready: asyncio.Future[None]) -> None:
-        self._ready = None
-        self.loop.remove_writer(self._fd)  # before it is closed: libev aborts where it meets a closed one
-        if not ready.done():
-            ready.set_result(None)
+    def _stop_watching(self) -> None:
+        fd = self.raw.fileno()
+        if self._sending is not None and fd >= 0:  # else it is closed, and its number may be another client's
+            self.loop.remove_writer(fd)

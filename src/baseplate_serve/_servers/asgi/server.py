@@ -14,7 +14,7 @@ from baseplate_serve._servers.asgi.connection import AsgiConnection
 from baseplate_serve._servers.asgi.handler import AsgiHandler, LentHandler
 from baseplate_serve._servers.asgi.lifespan import Lifespan
 from baseplate_serve._servers.coroutines import Coroutines
-from baseplate_serve._servers.graceful import CLEAN_UP_S, LAST_S
+from baseplate_serve._servers.graceful import LAST_S
 from baseplate_serve._servers.http.server import HttpServer
 from baseplate_serve._servers.http.strict import StrictHandler
 from baseplate_serve.asgi import Mount, is_asgi, unmarked
@@ -125,7 +125,7 @@ class AsgiServer(HttpServer):
         super()._cut_off()
         self._end_tasks()
         for lifespan in reversed(self._lifespans.values()):
-            lifespan.stop(max(CLEAN_UP_S, self.stop_timeout))
+            lifespan.stop(max(LAST_S, self.clean_up_left_s))
 
     def _end_tasks(self) -> None:
         """What goes on after its response gets the rest of the time, then it is cancelled."""

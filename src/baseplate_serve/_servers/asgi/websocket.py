@@ -127,7 +127,8 @@ class WebSocket:
         if self.accepted:
             self._disconnected(code)  # what still comes is dropped
             await self._close(code)
-            await asyncio.wait([self.pump], timeout=CLOSE_S)
+            if not self.connection.outbox.broken:  # else the client has got nothing to answer
+                await asyncio.wait([self.pump], timeout=CLOSE_S)
         elif not self.refusal.sent:
             self.connection.refuse(FAILED)
 
