@@ -103,7 +103,7 @@ def _kind_of(name: str) -> int:
 
 def declared_length(value: str | bytes, before: int | None) -> int:
     """An application's Content-Length; *before*: one that it gave already.  Raises: ValueError for it."""
-    if not isinstance(value, (str, bytes)) or not (value.isascii() and value.isdigit()):
+    if not isinstance(value, (str, bytes)) or not value.isdigit():
         raise ValueError("Content-Length is no number", value)
     if before is not None:
         raise ValueError("Content-Length is given twice", value)
