@@ -97,6 +97,7 @@ class Tracked(WSGIHandler):
         sent = again is True or (self.headers_sent and not str(self.status).startswith("socket error"))
         if sent:
             connection.ended(failed=(self.code or 0) >= 500)
+        self.environ = None  # what an application has put into it needn't wait for the next request
         return again
 
     def finalize_headers(self) -> None:

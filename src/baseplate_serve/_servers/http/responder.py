@@ -53,10 +53,11 @@ class Responder(Defaults):
     def run_application(self) -> None:
         """Call it and send its result, which is then closed.  Raises: whatever it raises.  Switches: yes."""
         server: Any = self.server
-        result = self.result = server.application(self.environ, self.start_response)
+        result = server.application(self.environ, self.start_response)
         if type(result) is list:  # what most return: it has no close(), and asking for it costs 0.1 µs
             self._send_rest(result[0] if len(result) == 1 else b"".join(result))
             return
+        self.result = result
         try:
             self.process_result()
         finally:

@@ -28,6 +28,9 @@ from baseplate_serve._sockets.shut import say_goodbye, shut
 if TYPE_CHECKING:
     from types import TracebackType
 
+# The environ between two requests, which may be hours: what an application has put into its own is freed.
+NO_REQUEST: dict[str, Any] = {}
+
 
 class StrictHandler(Responder):
     """Serves the requests of one connection, one after the other."""
@@ -81,6 +84,7 @@ class StrictHandler(Responder):
         self.handle_one_response()
         if self.wsgi_input is not NO_BODY:
             self._end_body()
+        self.environ = head.environ = NO_REQUEST
         if self.unsendable:
             self.connection.lost()
             return False
