@@ -179,6 +179,21 @@ def test_the_applications_own_handler_class_is_used_and_still_tracked():
         wait_for(lambda: not server.in_flight(), "the request is over")
 
 
+def test_a_handler_may_keep_what_it_reads_from():
+    class Own(WSGIHandler):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.own_rfile = self.rfile
+
+        def read_requestline(self):
+            return self.own_rfile.readline(8192).decode("latin-1")
+
+    with serving(hello, handler=Own) as server, connected(server) as connection:
+        for _ in range(2):
+            assert fetch(connection)[1] == b"hello"
+        assert server.connections.tally.received > 0
+
+
 class Large(bytearray):
     """Bytes that a weak reference can watch."""
 
