@@ -27,7 +27,7 @@ from thrift_calls import CALLS, FRAMINGS
 
 FEW, MANY = 50, 250
 SAME_EACH_TIME = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
-START_S = 120.0  # a server under valgrind takes its time
+START_S = 600.0  # a server under valgrind takes its time, and CI does other things meanwhile
 COMMITTED = HERE / "instructions.json"
 PACKAGES = ("gevent", "greenlet", "httptools", "thrift")  # in whose code a request spends its time, too
 VOID = CALLS["a void call"]
@@ -57,7 +57,10 @@ def main() -> int:
     before = committed.get(minor, {})
     measured = {}
     for name in cases:
-        measured[name] = instructions(*CASES[name], out=arguments.out)
+        try:
+            measured[name] = instructions(*CASES[name], out=arguments.out)
+        except LoadFailed as reason:
+            sys.exit(str(reason))
         print(line(name, measured[name], before, versions()), flush=True)
     if arguments.write:
         figures = {**before.get("instructions", {}), **measured}
@@ -104,14 +107,17 @@ def count(configuration: str, exchange: tuple[bytes, bytes], requests: int, out:
             stderr=subprocess.PIPE,
             text=True,
         )
+        problem = ""
         try:
             drive(path, exchange, requests, process)
+        except LoadFailed as reason:
+            problem = str(reason)
         finally:
             process.terminate()
             _, said = process.communicate()
     found = re.search(r"I\s+refs:\s+([\d,]+)", said)
-    if found is None:
-        sys.exit(said)
+    if problem or found is None:
+        raise LoadFailed(f"{said}{configuration}: {problem or 'valgrind has counted nothing'}")
     return int(found[1].replace(",", ""))
 
 
