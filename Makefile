@@ -8,6 +8,7 @@
 # make docs         write the generated pages
 # make audit        known vulnerabilities of what we depend on; asks pypi.org, fails without it
 # make bench        ours and its peers, side by side, as ratios    (ARGS='http --rounds 5')
+# make bench-instructions  instructions a request, beside the committed figures  (ARGS=--write commits them)
 # make bench-loop   our event loop and its peers, likewise         (ARGS='--only sleep0 --rounds 3')
 # make clean        remove what the others made
 #
@@ -21,8 +22,8 @@ VENV    ?= .venv-$(MINOR)
 BIN     := $(VENV)/bin
 BASEPLATE_VENV := .venv-baseplate-$(MINOR)
 
-.PHONY: help serve test conformance fuzz soak test-languages system-languages check docs audit bench bench-loop clean \
-	system-serve system-test
+.PHONY: help serve test conformance fuzz soak test-languages system-languages check docs audit bench bench-instructions \
+	bench-loop clean system-serve system-test
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -69,6 +70,10 @@ audit: system-serve
 
 bench: system-test $(VENV)/installed-bench $(BASEPLATE_VENV)/installed
 	PYTHONPATH=tests/gen $(BIN)/python bench/run.py $(ARGS)
+
+bench-instructions: system-serve $(VENV)/installed
+	$(call apt-install,$(INSTRUCTIONS_PACKAGES))
+	PYTHONPATH=tests/gen $(BIN)/python bench/instructions.py $(ARGS)
 
 bench-loop: system-serve $(VENV)/installed-bench
 	$(BIN)/python bench/loop.py $(ARGS)
@@ -125,6 +130,7 @@ LANGUAGE_PACKAGES = $(shell \
 	ls /usr/include/thrift/protocol/THeaderProtocol.h >/dev/null 2>&1 || echo libthrift-dev; \
 	ls /usr/include/boost/version.hpp >/dev/null 2>&1 || echo libboost-dev; \
 	command -v npm >/dev/null || echo npm)
+INSTRUCTIONS_PACKAGES = $(shell command -v valgrind >/dev/null || echo valgrind)
 SECONDS ?= 1800
 FUZZ_EXAMPLES ?= 5000
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)

@@ -19,6 +19,8 @@ HERE = Path(__file__).parent
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 START_S = 30.0  # more than any server needs to listen
+WARM_UP_S = 0.5
+FEWEST = 100  # replies that a rate, and a CPU time in ticks of 10 ms, can be made of
 PYTHON = sys.executable
 # The `bin` of an environment with the real baseplate package, which `make bench` makes.
 BASEPLATE = HERE.parent / ".venv-baseplate-{}.{}".format(*sys.version_info) / "bin"
@@ -117,7 +119,7 @@ class Contestant:
             try:
                 self._wait_until_it_listens(output)
                 if self._load is not None:
-                    self.load(0.5)
+                    self._drive(self._load, WARM_UP_S)
             except BaseException:
                 self.__exit__()
                 raise
@@ -147,9 +149,15 @@ class Contestant:
 
     def load(self, seconds: float, load: Load | None = None) -> Measured:
         """Drive it, with its own load or another.  Raises: LoadFailed."""
-        window = Window(self.cpu_s)
         load = load or self._load
         assert load is not None  # noqa: S101 (one of them is given)
+        measured = self._drive(load, seconds)
+        if measured.requests < FEWEST:
+            raise LoadFailed(f"no useful rate: {measured.requests} replies in {measured.elapsed_s:.1f} s")
+        return measured
+
+    def _drive(self, load: Load, seconds: float) -> Measured:
+        window = Window(self.cpu_s)
         try:
             requests = load(self.port, seconds, window)
         except OSError as error:

@@ -17,6 +17,7 @@ OURS = "baseplate-serve (wsgi)"
 PYWSGI = "pywsgi + TCP_NODELAY"
 UVICORN_FAST = "uvicorn --http httptools --loop uvloop"
 LIMIT = "limit: a gevent socket, constant reply"
+KERNEL_LIMIT = "limit: the kernel's socket below it, likewise"
 ADDRESS = "127.0.0.1:{port}"
 UVICORN = "--no-access-log --log-level warning --host 127.0.0.1 --port {port} http_apps:asgi"
 GRANIAN = "--no-ws --workers 1 --log-level error --host 127.0.0.1 --port {port}"
@@ -37,9 +38,11 @@ SERVERS = {
     "granian --interface wsgi": f"-m granian --interface wsgi {GRANIAN} http_apps:wsgi",
     "waitress --threads 8": f"-m waitress --threads 8 --listen {ADDRESS} http_apps:wsgi",
     LIMIT: "servers.py constant {port}",
+    KERNEL_LIMIT: "servers.py constant-below {port}",
 }
-# It answers what it receives, whatever that is.
-NOT_FOR_THE_LIMIT = ("a body of 10 kB up", "a body of 10 kB down", "16 requests pipelined")
+# They answer what they receive, whatever that is.
+LIMITS = (LIMIT, KERNEL_LIMIT)
+NOT_FOR_LIMITS = ("a body of 10 kB up", "a body of 10 kB down", "16 requests pipelined")
 
 
 def title_of(load: str) -> str:
@@ -50,7 +53,7 @@ def tables(plan: Plan) -> Iterator[Table]:
     """One for each load."""
     for load, drive in LOADS.items():
         if plan.wants(title_of(load)):
-            names = [name for name in SERVERS if name != LIMIT or load not in NOT_FOR_THE_LIMIT]
+            names = [name for name in SERVERS if name not in LIMITS or load not in NOT_FOR_LIMITS]
             yield compare(title_of(load), [contestant(name, drive) for name in names], plan)
 
 

@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from contestant import Contestant
 
 CONNECTIONS = 1000
+RATIO = 2  # column
 # Those close what is idle or accept fewer, on purpose.
-LEFT_OUT = (http_bench.LIMIT, "gunicorn -k gthread", "waitress", "hypercorn")
+LEFT_OUT = (http_bench.LIMIT, http_bench.KERNEL_LIMIT, "gunicorn -k gthread", "waitress", "hypercorn")
+
+
+def title_of(kind: str) -> str:
+    return f"{kind}, memory of {CONNECTIONS:,} idle connections"
 
 
 def tables(plan: Plan) -> Iterator[Table]:
@@ -30,9 +35,8 @@ def tables(plan: Plan) -> Iterator[Table]:
         if "header" in framings
     ]
     for kind, contestants, exchange in (("HTTP", http, HTTP), ("Thrift", thrift, THRIFT)):
-        title = f"{kind}, memory of {CONNECTIONS:,} idle connections"
-        if plan.wants(title):
-            yield Table(title, ("", "kB each", "ratio"), rows(contestants, exchange, plan.rounds))
+        if plan.wants(title_of(kind)):
+            yield Table(title_of(kind), ("", "kB each", "ratio"), rows(contestants, exchange, plan.rounds))
 
 
 def rows(contestants: list[Contestant], exchange: tuple[bytes, bytes], rounds: int) -> list[tuple[str, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from compare import Plan, Table
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+_CIRCUMSTANCES = re.compile(r"([0-9-]{10}), .*--rounds ([0-9]+) --seconds ([0-9.]+)'`").match
 
 
 def markdown(table: Table) -> str:
@@ -30,6 +32,36 @@ def markdown(table: Table) -> str:
         for row in (table.columns, rule, *table.rows)
     ]
     return f"### {table.title}\n\n" + "".join(f"| {line} |\n" for line in lines)
+
+
+@dataclass
+class Shown:
+    """A table of the page."""
+
+    measured: str  # when, and how long
+    rows: dict[str, list[str]] = field(default_factory=dict)  # cells, by the first of them
+
+    def number(self, row: str, column: int) -> float:
+        """The figure there.  Raises: KeyError where there is no such row, ValueError where there is none."""
+        return float(self.rows[row][column])
+
+
+def tables(page: str) -> dict[str, Shown]:
+    """What `circumstances` and `markdown` have written into *page*, by the tables' titles."""
+    found: dict[str, Shown] = {}
+    measured = title = ""
+    for line in page.splitlines():
+        if when := _CIRCUMSTANCES(line):
+            measured = f"{when[1]}, {when[2]} x {when[3]} s"
+        elif line.startswith("#"):
+            title = line.removeprefix("### ") if line.startswith("### ") else ""
+        elif title and line.startswith("| "):
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            if title not in found:
+                found[title] = Shown(measured)
+            elif set(cells[0]) != {"-"}:
+                found[title].rows[cells[0]] = cells
+    return found
 
 
 def circumstances(name: str, plan: Plan) -> str:

@@ -23,15 +23,11 @@ IDLE = 10_000
 BUSY = 100
 UVICORN = f"{http_bench.UVICORN_FAST} --timeout-keep-alive 600"  # it closes idle connections after 5 s
 COLUMNS = ("", "CPU µs alone", "beside", "ratio", "k requests/s alone", "beside", "ratio", "kB each idle")
+RATIOS = (3, 6)  # columns
 
 
 def title_of(kind: str) -> str:
     return f"{kind}, {BUSY} busy connections beside {IDLE:,} idle ones"
-
-
-def alone(name: str) -> str:
-    """The name of a server without idle connections, in a table's `costs`."""
-    return f"{name}, alone"
 
 
 def tables(plan: Plan) -> Iterator[Table]:
@@ -64,8 +60,6 @@ def _table(title: str, contestants: list[Contestant], exchange: tuple[bytes, byt
         cost, cost_beside = (statistics.median(r[n].cost_us for r in rounds) for n in (0, 1))
         rate, rate_beside = (statistics.median(r[n].rate for r in rounds) for n in (0, 1))
         each_kb = statistics.median(r[2] for r in rounds)
-        table.costs.update({alone(contestant.name): cost, contestant.name: cost_beside})
-        table.rates.update({alone(contestant.name): rate, contestant.name: rate_beside})
         table.rows.append(
             (
                 contestant.name,

@@ -14,6 +14,7 @@ from gevent.pywsgi import WSGIServer  # noqa: E402
 from gevent.server import StreamServer  # noqa: E402
 
 import http_apps  # noqa: E402
+from below import below_of  # noqa: E402
 
 
 def make_app(_config: dict[str, str]) -> Any:
@@ -29,15 +30,19 @@ def listen(port: int, *, nodelay: bool) -> socket.socket:
     return listener
 
 
-def serve_constant(port: int) -> None:
-    """What gevent can do at most: every `recv` is answered with the same bytes."""
+def serve_constant(port: int, *, below: bool) -> None:
+    """What gevent can do at most: every `recv` is answered with the same bytes.
+
+    *below* gevent's socket: with the kernel's, which is waited for first.
+    """
     reply = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n"
     reply += b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
 
     def handle(sock: Any, _address: Any) -> None:
-        while data := sock.recv(65536):
+        receive, send = below_of(sock) if below else (sock.recv, sock.sendall)
+        while data := receive(65536):
             closes = b"\r\nConnection: close" in data
-            sock.sendall(reply + (b"Connection: close\r\n" if closes else b"") + b"\r\nhello")
+            send(reply + (b"Connection: close\r\n" if closes else b"") + b"\r\nhello")
             if closes:
                 return
 
@@ -46,7 +51,7 @@ def serve_constant(port: int) -> None:
 
 if __name__ == "__main__":
     kind, port = sys.argv[1], int(sys.argv[2])
-    if kind == "constant":
-        serve_constant(port)
+    if kind.startswith("constant"):
+        serve_constant(port, below=kind == "constant-below")
     else:
         WSGIServer(listen(port, nodelay=kind == "pywsgi-nodelay"), make_app({}), log=None).serve_forever()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 OURS = "baseplate-serve (thrift)"
 THEIRS = "Baseplate 2.7.1"
 LIMIT = "limit: a gevent socket, constant reply"
+KERNEL_LIMIT = "limit: the kernel's socket below it, likewise"
 PEERS = [PYTHON, "thrift_peers.py"]
 SERVE = [PYTHON, "-m", "baseplate_serve", "--bind", "127.0.0.1:{port}"]
 EVERY = ("header", "framed", "unframed")
@@ -35,6 +36,7 @@ SERVERS: dict[str, tuple[tuple[str, ...], list[str]]] = {
         [*PEERS, "thriftpy2", "{framing}", "{port}"],
     ),
     LIMIT: (EVERY, [*PEERS, "constant", "{framing}", "{port}", "{call}"]),
+    KERNEL_LIMIT: (EVERY, [*PEERS, "constant-below", "{framing}", "{port}", "{call}"]),
 }
 # Call, framing, connections.
 CASES = (

@@ -5,6 +5,7 @@ The `header` framing of Apache's servers is found by `THeaderProtocol`, which se
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -83,17 +84,22 @@ def thriftpy2(port: int, framing: str) -> None:
     ).serve()
 
 
-def constant(port: int, framing: str, call: str) -> None:
-    """What a gevent socket can do at most: every `recv` is answered with the reply to *call*."""
+def constant(port: int, framing: str, call: str, *, below: bool = False) -> None:
+    """What a gevent socket can do at most: every `recv` is answered with the reply to *call*.
+
+    *below* gevent's socket: with the kernel's, which is waited for first.
+    """
     from gevent.server import StreamServer  # noqa: PLC0415
 
+    from below import below_of  # noqa: PLC0415
     from thrift_calls import CALLS, FRAMINGS  # noqa: PLC0415
 
     reply = FRAMINGS[framing].wrap(CALLS[call].reply)
 
     def handle(sock: Any, _address: Any) -> None:
-        while sock.recv(65536):
-            sock.sendall(reply)
+        receive, send = below_of(sock) if below else (sock.recv, sock.sendall)
+        while receive(65536):
+            send(reply)
 
     StreamServer(("127.0.0.1", port), handle, backlog=1024).serve_forever()
 
@@ -103,6 +109,7 @@ KINDS = {
     "apache-nonblocking": apache_nonblocking,
     "thriftpy2": thriftpy2,
     "constant": constant,
+    "constant-below": functools.partial(constant, below=True),
 }
 
 if __name__ == "__main__":

@@ -41,36 +41,45 @@ def wrk(path: str = "/", script: str = "", connections: int = CONNECTIONS) -> Lo
 
     def drive(port: int, seconds: float, window: Window) -> int:
         with window:
-            return _run(f"http://127.0.0.1:{port}{path}", seconds, script, connections)
+            output = _run(f"http://127.0.0.1:{port}{path}", seconds, script, connections)
+        requests, rate = replies(output, closes=script == CLOSE)
+        window.elapsed_s = requests / rate  # without what wrk takes to start and to end
+        return requests
 
     return drive
 
 
-def _run(url: str, seconds: float, script: str, connections: int) -> int:
-    """The replies within *seconds*, a whole number of them and 1 at least.
-
-    Raises: LoadFailed if anything but replies with status 200 came.
-    """
+def _run(url: str, seconds: float, script: str, connections: int) -> str:
+    """What wrk prints of *seconds*, a whole number of them and 1 at least."""
     program = shutil.which("wrk")
     if program is None:
         sys.exit("wrk is not installed: apt-get install wrk")
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:  # wrk reads it several times: no pipe
         file.write(script)
         file.flush()
-        output = subprocess.run(
+        return subprocess.run(
             [program, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", file.name, url],
             capture_output=True,
             text=True,
             check=True,
         ).stdout
-    found = re.search(r"(\d+) requests in", output)
+
+
+def replies(output: str, *, closes: bool) -> tuple[int, float]:
+    """How many wrk counted, and how many a second.  *closes*: a connection for each request.
+
+    Raises: LoadFailed if anything but replies with status 200 came, or none.
+    """
+    count, rate = re.search(r"(\d+) requests in", output), re.search(r"Requests/sec: +([\d.]+)", output)
+    if count is None or rate is None or not int(count[1]) or "Non-2xx" in output:
+        raise LoadFailed(output)
+    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
+    connect, read, write, timeout = map(int, errors.groups()) if errors else (0, 0, 0, 0)
     # wrk sends on over a connection that it wants closed unless the reply says so (pywsgi's doesn't), and
-    # calls the end an error.
-    errors = r"connect 0, read \d+, write 0, timeout 0" if script == CLOSE else "none"
-    wrong = re.search(rf"Non-2xx.*|Socket errors: (?!{errors}).*", output)
-    if found is None or wrong or not int(found[1]):
-        raise LoadFailed(wrong[0] if wrong else output)
-    return int(found[1])
+    # calls the end an error: one for each request at most.
+    if connect or write or timeout or read > (int(count[1]) if closes else 0):
+        raise LoadFailed(errors[0] if errors else output)
+    return int(count[1]), float(rate[1])
 
 
 LOADS: dict[str, Load] = {

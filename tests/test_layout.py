@@ -99,12 +99,18 @@ def test_compat_stands_alone():
         assert "baseplate_serve" not in file.read_text(), file.name
 
 
-def test_importing_the_servers_does_not_import_asyncio():
+NEITHER = {"asyncio", "compat", "baseplate_serve._monitors"}
+
+
+@pytest.mark.parametrize(
+    ("server", "unused"),
+    [
+        pytest.param("thrift", NEITHER | {"httptools", "baseplate_serve.wsgi"}, id="thrift"),
+        pytest.param("wsgi", NEITHER | {"thrift"}, id="wsgi"),
+    ],
+)
+def test_importing_a_server_imports_nothing_of_another(server, unused):
     """A synchronous service doesn't pay for what it doesn't use."""
-    script = """
-import sys
-import baseplate_serve.thrift, baseplate_serve.wsgi, baseplate_serve._command.serve
-print([name for name in ("asyncio", "compat") if name in sys.modules])
-"""
+    script = f"import sys, baseplate_serve.{server}, baseplate_serve._command.serve; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert found.stdout == "[]\n"
+    assert not unused & {*found.stdout.split()}

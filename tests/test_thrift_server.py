@@ -11,15 +11,17 @@ from datetime import timedelta
 
 import gevent
 import pytest
+from thrift.protocol.THeaderProtocol import THeaderProtocol
 from thrift.protocol.TMultiplexedProtocol import TMultiplexedProtocol
 from thrift.Thrift import TApplicationException, TMessageType
 from thrift.TMultiplexedProcessor import TMultiplexedProcessor
-from thrift.transport.TTransport import TTransportException
+from thrift.transport.THeaderTransport import THeaderClientType
+from thrift.transport.TTransport import TMemoryBuffer, TTransportException
 
 from deadline import DEADLINE_S, wait_for
 from testing_idl import Testing
 from testing_idl.ttypes import Refused
-from thrift_harness import DIALECTS, Handler, HeaderProcessor, client, in_background, serving
+from thrift_harness import DIALECTS, HEADERS, Handler, HeaderProcessor, client, in_background, serving
 
 EVERY_DIALECT = pytest.mark.parametrize("dialect", DIALECTS)
 
@@ -62,6 +64,40 @@ def test_a_long_message_arrives_whole_both_ways(server, dialect):
     text = "x" * 3_000_000
     with client(server, dialect) as calls:
         assert calls.echo(text) == text
+
+
+class Counting:
+    """A client's connection that sends *message*; counts who holds it, now and when it is asked for more."""
+
+    def __init__(self, message):
+        self.message = message
+        self.holders = []
+
+    def recv(self, _most):
+        self.holders.append(sys.getrefcount(self.message))
+        return self.message if len(self.holders) == 1 else b""
+
+    def send(self, data):
+        return len(data)
+
+    def shutdown(self, _how):
+        pass
+
+    close = list
+
+
+@pytest.mark.parametrize("client_type", [HEADERS[0], THeaderClientType.FRAMED_BINARY])
+def test_an_idle_connection_keeps_nothing_of_its_last_message(server, client_type):
+    """Thousands wait for hours, each after another call."""
+    buffer = TMemoryBuffer()
+    protocol = THeaderProtocol(buffer, (client_type,))
+    if client_type == HEADERS[0]:
+        protocol.set_header(b"name", b"x" * 1000)
+    Testing.Client(protocol).send_echo("x" * 1000)
+    connection = Counting(buffer.getvalue())
+    server.handle(connection, ("127.0.0.1", 1))
+    before, after = connection.holders
+    assert after == before
 
 
 @EVERY_DIALECT

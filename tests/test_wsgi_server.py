@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import logging
 import socket
+import weakref
 from contextlib import contextmanager
 from datetime import timedelta
 from wsgiref.validate import validator
@@ -191,6 +192,43 @@ def test_the_applications_own_handler_class_is_used_and_still_tracked():
         go_on.set()
         assert answer.get(timeout=DEADLINE_S)[1] == b"yes"
         wait_for(lambda: not server.in_flight(), "the request is over")
+
+
+def test_a_handler_may_keep_what_it_reads_from():
+    class Own(WSGIHandler):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.own_rfile = self.rfile
+
+        def read_requestline(self):
+            return self.own_rfile.readline(8192).decode("latin-1")
+
+    with serving(hello, handler=Own) as server, connected(server) as connection:
+        for _ in range(2):
+            assert fetch(connection)[1] == b"hello"
+        assert server.connections.tally.received > 0
+
+
+class Large(bytearray):
+    """Bytes that a weak reference can watch."""
+
+
+@pytest.mark.parametrize("handler", [StrictHandler, WSGIHandler])
+def test_an_idle_connection_keeps_nothing_of_its_last_request(handler):
+    """Thousands wait for hours, each after another reply."""
+    held = []
+
+    def app(environ, start_response):
+        body = environ["app.own"] = Large(b"x" * 100_000)
+        held.append(weakref.ref(body))
+        start_response("200 OK", [])
+        return [body]
+
+    with serving(app, handler=handler) as server, connected(server) as connection:
+        fetch(connection)
+        wait_for(lambda: held[0]() is None, "the reply is freed")
+        fetch(connection)  # on the same connection
+        assert len(held) == 2
 
 
 @pytest.mark.parametrize(

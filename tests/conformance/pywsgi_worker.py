@@ -1,9 +1,11 @@
 """Run gevent's own tests of pywsgi, with our server and handler in the place of pywsgi's.
 
-    pywsgi_worker.py RESULTS LEFT_OUT
+    pywsgi_worker.py RESULTS HANDLER LEFT_OUT
 
-LEFT_OUT are names of classes with commas between, that aren't run.  RESULTS gets a JSON line when a test
-begins and one when it has ended; the last one tells how many of our handlers were made.
+HANDLER is one of `HANDLERS`.  LEFT_OUT are names of classes with commas between, that aren't run.
+
+RESULTS gets a JSON line when a test begins and one when it has ended; the last one tells how many of our
+handlers were made.
 """
 
 import json
@@ -20,6 +22,7 @@ from baseplate_serve._lifecycle.connections import Connection
 from baseplate_serve._servers.graceful import GracefulServer
 from baseplate_serve._servers.http import strict
 from baseplate_serve._servers.http.body import Body
+from baseplate_serve._servers.http.handler import surround
 from baseplate_serve._servers.http.head import Head
 from baseplate_serve._servers.http.inbound import Inbound
 from baseplate_serve._servers.http.server import HttpServer
@@ -27,18 +30,29 @@ from baseplate_serve._servers.http.strict import StrictHandler
 from baseplate_serve._settings.options import ServerSettings
 from baseplate_serve._settings.patience import HTTP
 
+made = []  # our handlers
 
-class Handler(StrictHandler):
-    """Ours, which reports errors where the suite looks for them: to the hub, as pywsgi does."""
 
-    ApplicationError = suite.ExpectedAssertionError
+class AsTheSuiteWants:
+    """Reports errors where the suite looks for them: to the hub, as pywsgi does."""
+
     _log_error = pywsgi.WSGIHandler._log_error
     log_request = pywsgi.WSGIHandler.log_request
-    made = 0
 
     def __init__(self, *args):
-        Handler.made += 1
+        made.append(type(self).__name__)
         super().__init__(*args)
+
+
+class Strict(AsTheSuiteWants, StrictHandler):
+    ApplicationError = suite.ExpectedAssertionError
+
+
+class Own(AsTheSuiteWants, pywsgi.WSGIHandler):
+    """An application's own, which the server surrounds."""
+
+
+HANDLERS = {"strict": Strict, "own": Own}
 
 
 class Server(GracefulServer, pywsgi.WSGIServer):
@@ -47,10 +61,11 @@ class Server(GracefulServer, pywsgi.WSGIServer):
     serve = HttpServer.serve
     serve_with = HttpServer.serve_with
 
-    def __init__(self, listener, application, **pywsgis):
+    def __init__(self, listener, application, handler_class=None, **pywsgis):
         listener = self.get_listener(listener, 16, socket.AF_INET6 if ":" in listener[0] else socket.AF_INET)
         ours = {"settings": ServerSettings(), "patience": HTTP, "max_concurrency": None}
-        super().__init__(listener, **ours, application=application, **pywsgis)
+        handler = surround(handler_class or Own)
+        super().__init__(listener, **ours, application=application, handler_class=handler, **pywsgis)
 
 
 class HostlessHead(Head):
@@ -74,14 +89,15 @@ def body(rfile, *, content_length, chunked_input):
     return Body(inbound, length=None if chunked_input else content_length or 0, limit=None)
 
 
-def take_pywsgis_place():
+def take_pywsgis_place(handler):
     logging.getLogger("baseplate_serve.wsgi").setLevel(logging.DEBUG)  # accesses are logged there
     logging.getLogger("baseplate_serve.wsgi").propagate = False
     logging.getLogger("baseplate_serve.wsgi").addHandler(logging.NullHandler())
-    strict.Head = HostlessHead
     pywsgi.WSGIServer = Server
-    suite.Input = body
-    suite.TestCase.handler_class = suite.BadRequestTests.handler_class = Handler
+    suite.TestCase.handler_class = suite.BadRequestTests.handler_class = handler
+    if handler is Strict:
+        strict.Head = HostlessHead
+        suite.Input = body
 
 
 class Recorder(unittest.TestResult):
@@ -122,16 +138,16 @@ def tests_of(found):
             yield each
 
 
-def main(path, left_out):
-    take_pywsgis_place()
+def main(path, handler, left_out):
+    take_pywsgis_place(HANDLERS[handler])
     found = unittest.defaultTestLoader.loadTestsFromModule(suite)
     wanted = [test for test in tests_of(found) if type(test).__name__ not in left_out]
     with open(path, "w") as results:
         recorder = Recorder(results)
         unittest.TestSuite(wanted).run(recorder)
-        recorder.write(handlers=Handler.made, ran=recorder.testsRun)
+        recorder.write(handlers=made.count(HANDLERS[handler].__name__), ran=recorder.testsRun)
     os._exit(0)  # a suite may leave threads and children behind
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], [*filter(None, sys.argv[2].split(","))])
+    main(sys.argv[1], sys.argv[2], [*filter(None, sys.argv[3].split(","))])

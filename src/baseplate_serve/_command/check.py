@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from baseplate_serve._command.application import load_app_factory, load_server_factory, placed
 from baseplate_serve._servers.entrance import Entrance
 from baseplate_serve._settings.read import own_server
-from baseplate_serve.wsgi import handler_class
 
 if TYPE_CHECKING:
     from baseplate_serve._settings.ini import IniFile
@@ -23,6 +22,8 @@ def check(file: IniFile, settings: ServerSettings, endpoint: EndpointConfigurati
     load_server_factory(file)
     with placed(file):
         if own_server(file.server["factory"]) == "wsgi":
+            from baseplate_serve.wsgi import handler_class  # noqa: PLC0415 (a Thrift service needs no HTTP)
+
             handler_class(settings.handler)
         Entrance(settings, [])
     load_app_factory(file)

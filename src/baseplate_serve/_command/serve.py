@@ -14,7 +14,6 @@ import gevent
 from gevent.event import Event as Flag
 
 from baseplate_serve._command import application
-from baseplate_serve._command.check import check
 from baseplate_serve._command.leave import leave_within
 from baseplate_serve._command.report import report
 from baseplate_serve._command.watch import FILES_FD, TELL_EVERY_S, Teller, files_of, loaded_files
@@ -25,8 +24,6 @@ from baseplate_serve._lifecycle.signals import Signals, StoppedWhileStarting
 from baseplate_serve._logs import setup as logs
 from baseplate_serve._metrics.declared import RuntimeMetrics
 from baseplate_serve._metrics.exporter import make_exporter
-from baseplate_serve._monitors.choose import monitors_for
-from baseplate_serve._monitors.monitors import Monitors
 from baseplate_serve._servers.graceful import CLEAN_UP_S
 from baseplate_serve._settings.ini import read_ini
 from baseplate_serve._settings.read import read_settings
@@ -39,6 +36,7 @@ from baseplate_serve.state import SERVER_STATE
 if TYPE_CHECKING:
     import argparse
 
+    from baseplate_serve._monitors.monitors import Monitors
     from baseplate_serve._settings.ini import IniFile
     from baseplate_serve._settings.options import ServerSettings
 
@@ -67,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
             file.server.setdefault("stop_timeout", RELOAD_STOP_TIMEOUT)
         settings = read_settings(file)
         if arguments.check:
+            from baseplate_serve._command.check import check  # noqa: PLC0415 (only then)
+
             status = check(file, settings, arguments.bind)
         else:
             logs.configure(debug=arguments.debug, filename=file.filename if file.has_loggers else None)
@@ -167,6 +167,9 @@ def _monitor(
     """Start the monitors.  Switches: perhaps."""
     if metrics is None:
         return None
+    from baseplate_serve._monitors.choose import monitors_for  # noqa: PLC0415 (metrics are on)
+    from baseplate_serve._monitors.monitors import Monitors  # noqa: PLC0415 (likewise)
+
     wanted = monitors_for(
         settings, server, pool=observers.told_pool(), reporters=observers.runtime_reporters(app)
     )

@@ -6,6 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from baseplate_serve._servers.asgi.news import News
+from baseplate_serve._servers.http.handover import Raw
 from baseplate_serve._servers.http.inbound import look_at_part
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Inbox:
         self.ended = False  # the client sends no more, or is gone
         self.closed = False  # for pywsgi: a file has that
         self.upgraded = False  # by a 101, under pywsgi: what comes is no body, and may take its time
+        self.handed_over = False  # the application has the socket
         self.changed: Callable[[], None] = _nobody
         self._raw = raw
         self._fd = raw.fileno()
@@ -135,6 +137,10 @@ class Inbox:
                 break
         size = end + 1 if end >= 0 else len(self.buffer)
         return self.take(size if limit < 0 else min(size, limit))
+
+    @property
+    def raw(self) -> Raw:
+        return Raw(self)
 
     def close(self) -> None:
         self.closed = True

@@ -26,7 +26,7 @@ _KINDS = {
     "transfer-encoding": TRANSFER_ENCODING,
 }
 _kinds: dict[str, int] = {}  # of names that applications have used; 0 for those that need no attention
-_statuses: dict[str, tuple[int, bytes]] = {}
+_statuses: dict[str, tuple[int, bytes]] = {}  # as applications gave them: to make one anew takes 0.9 µs
 
 _date: tuple[int, bytes] = (0, b"")
 

@@ -40,9 +40,11 @@ class Tracked(WSGIHandler):
     def handle(self) -> None:
         rfile: Any = self.rfile
         if isinstance(rfile, io.BufferedReader):
-            rfile.close()
+            below = rfile.raw
             self._received = PatientSocket(self.socket, self.connection)
-            self.rfile = io.BufferedReader(self._received)
+            # The reader stays the same object: an application's handler may have kept it in its `__init__`.
+            rfile.__init__(self._received)  # type: ignore[misc] # allowed before anything was read
+            below.close()
         super().handle()
 
     def read_requestline(self) -> str:
@@ -95,6 +97,7 @@ class Tracked(WSGIHandler):
         sent = again is True or (self.headers_sent and not str(self.status).startswith("socket error"))
         if sent:
             connection.ended(failed=(self.code or 0) >= 500)
+        self.environ = None  # what an application has put into it needn't wait for the next request
         return again
 
     def finalize_headers(self) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gevent.socket import socket as PlainSocket  # noqa: N812 (a class, whatever its name looks like)
 from gevent.socket import wait
 
+from baseplate_serve._servers.http.handover import Raw
 from baseplate_serve._servers.http.limits import LINE_MAX
 from baseplate_serve._servers.http.refusal import Refused
 
@@ -38,15 +39,18 @@ class Inbound:
     `buffer` holds what was received and not taken.
     """
 
-    __slots__ = ("_event", "_kernels", "_sock", "_tally", "buffer", "closed", "connection", "upgraded")
+    __slots__ = (
+        "_event", "_kernels", "_tally", "buffer", "closed", "connection", "handed_over", "sock", "upgraded",
+    )  # fmt: skip
 
     def __init__(self, sock: Any) -> None:
-        self._sock = sock
+        self.sock = sock
         self._kernels = kernels_socket(sock)
         self._event: Any = getattr(sock, "_read_event", None)
         self.buffer = b""
         self.closed = False
         self.upgraded = False  # by a 101: what is sent is no body, and may take its time
+        self.handed_over = False  # the application has the socket, and answers by itself
         self.connection: Connection  # both by `serve`
         self._tally: Tally
 
@@ -62,7 +66,7 @@ class Inbound:
         """
         kernels = self._kernels
         if kernels is None:
-            data: bytes = self._sock.recv(most)
+            data: bytes = self.sock.recv(most)
             self._tally.received += len(data)
             return data
         # gevent's recv() tries first, and an exception tells it that there is nothing, as there is between
@@ -199,6 +203,10 @@ class Inbound:
 
     def close(self) -> None:
         self.closed = True
+
+    @property
+    def raw(self) -> Raw:
+        return Raw(self)
 
 
 def look_at_part(

@@ -54,10 +54,11 @@ class Responder(Defaults):
 
     def run_application(self) -> None:
         """Call it and send its result, which is then closed.  Raises: whatever it raises.  Switches: yes."""
-        result = self.result = self.application(self.environ, self.start_response)
+        result = self.application(self.environ, self.start_response)
         if type(result) is list:  # what most return: it has no close(), and asking for it costs 0.1 µs
             self._send_rest(result[0] if len(result) == 1 else b"".join(result))
             return
+        self.result = result
         try:
             self.process_result()
         finally:
@@ -124,7 +125,8 @@ class Responder(Defaults):
     def _send_first(self, data: Any, *, last: bool) -> None:
         """The head with the first bytes of the body; *last*: there are no more."""
         if self.status is None or self._fields is None:
-            raise self.ApplicationError("The application did not call start_response()")
+            self._send_nothing(data)
+            return
         code = self.code
         lines, dated, length, connection = self._fields
         bodiless = code in BODILESS
@@ -154,6 +156,15 @@ class Responder(Defaults):
         self._sendall(head)
         if body is not None:
             self._sendall(body)
+
+    def _send_nothing(self, data: Any) -> None:
+        """There was no start_response(): right where the application has the socket, and wrong elsewhere."""
+        if data or not self._inbound.handed_over:
+            raise self.ApplicationError("The application did not call start_response()")
+        self.headers_sent = self.close_connection = True
+        self.response_use_chunked = False
+        self._left = None
+        self.code = 101
 
     def _send_more(self, data: bytes) -> None:
         if self._bodiless:

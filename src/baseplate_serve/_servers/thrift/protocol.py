@@ -31,7 +31,7 @@ class Protocol(THeaderProtocol):  # type: ignore[misc] # thrift is untyped
         self.failed = False  # the reply is an exception that no one declared
         self._by_id: dict[int, Any] = {}
         self._decodes: dict[int, Decode] = {}
-        self._current_id: int | None = None  # what `_protocol` is
+        self._current_id: int | None = None  # what `_protocol` is; to set it each time takes 0.1 µs
         super().__init__(transport, tuple(dialect.value for dialect in Dialect))
 
     def _set_protocol(self) -> None:

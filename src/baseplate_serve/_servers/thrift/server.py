@@ -64,6 +64,7 @@ class ThriftServer(GracefulServer):
                     if not self._process(protocol, transport):
                         break
                     connection.ended(failed=protocol.failed)
+                    protocol.call = None
         except ConnectionLost as error:
             log.debug("%s: %s", connection.peer, error)
         except MalformedMessage as error:
@@ -74,7 +75,6 @@ class ThriftServer(GracefulServer):
 
     def _process(self, protocol: Protocol, transport: MessageTransport) -> bool:
         """Serve one message; False when the connection cannot be used any more."""
-        protocol.call = None
         try:
             self.processor.process(protocol, protocol)
         except ConnectionLost:

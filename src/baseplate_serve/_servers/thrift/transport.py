@@ -45,6 +45,7 @@ _PROTOCOL_ID = {
     Dialect.FRAMED_COMPACT: THeaderSubprotocolID.COMPACT,
     Dialect.UNFRAMED_COMPACT: THeaderSubprotocolID.COMPACT,
 }
+_NO_MESSAGE = BytesIO()  # before the first and between two
 
 
 class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is untyped
@@ -59,7 +60,7 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
         self._wire = Wire(sock, connection)
         self._max_message_size = max_message_size
         self._on_first_bytes = connection.began
-        self._message = BytesIO()  # the message being read
+        self._message = _NO_MESSAGE  # the message being read
         self._unread = b""  # arrived behind it
         self._budget = 0  # bytes an unframed message may still take
         self._received = False  # a message has arrived that nobody has begun to read
@@ -77,6 +78,10 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
         """
         if not self.dialect.framed:
             self._unread = self._message.read()
+        # Nothing of the last message is kept while we wait for the next, which may be hours.
+        self._frame = b""
+        self._message = _NO_MESSAGE
+        self._read_headers: dict[bytes, bytes] = {}
         data = self._unread or (self._wire.recv(READ_SIZE) if leaving else self._wire.recv_next(READ_SIZE))
         if not data:
             return False
@@ -111,7 +116,6 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
         else:
             return False
         self._protocol_id = THeaderSubprotocolID.BINARY
-        self._read_headers: dict[bytes, bytes] = {}
         return True
 
     def _take(self, data: bytes) -> None:
@@ -124,7 +128,6 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
         else:
             self._open(data, 0)
             self._protocol_id = _PROTOCOL_ID[dialect]
-            self._read_headers = {}
             self._budget = self.length_limit = self._max_message_size
 
     def _open(self, frame: bytes, at: int) -> None:
@@ -158,7 +161,6 @@ class MessageTransport(THeaderTransport):  # type: ignore[misc] # thrift is unty
             return
         self._open(data, LENGTH_SIZE)
         self._protocol_id = _PROTOCOL_ID[self.dialect]
-        self._read_headers = {}
 
     def _open_envelope(self, frame: bytes) -> None:
         envelope = parse_envelope(frame, LENGTH_SIZE)

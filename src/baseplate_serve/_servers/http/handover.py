@@ -1,0 +1,54 @@
+"""`wsgi.input.raw`: by it WebSocket libraries take a connection over.
+
+In pywsgi the input of an upgrade is a buffered file.  Libraries (simple-websocket, and so flask-sock) look
+below it for the socket, and from then on read and write by themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Raw:
+    """What is below *inbound*, an `Inbound` or an `Inbox`, as far as anybody looks."""
+
+    def __init__(self, inbound: Any) -> None:
+        self._inbound = inbound
+
+    @property
+    def _sock(self) -> Any:
+        """The socket, gevent's.  Whoever asks for it answers the request, or not."""
+        inbound = self._inbound
+        inbound.handed_over = True
+        return EarlySocket(inbound, inbound.sock) if inbound.buffer else inbound.sock
+
+
+class EarlySocket:
+    """gevent's *sock*, but what arrived with the head comes first; pywsgi's file keeps that to itself.
+
+    `select` and the like know nothing of it: a client that is right sends nothing before it has its answer.
+    """
+
+    def __init__(self, inbound: Any, sock: Any) -> None:
+        self._inbound = inbound
+        self._early_sock = sock
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        if self._inbound.buffer:
+            data: bytes = self._inbound.take(size)
+        else:
+            data = self._early_sock.recv(size, flags)
+        return data
+
+    def recv_into(self, buffer: Any, size: int = 0, flags: int = 0) -> int:
+        if not self._inbound.buffer:
+            return int(self._early_sock.recv_into(buffer, size, flags))
+        data = self._inbound.take(size or len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def dup(self) -> EarlySocket:
+        return EarlySocket(self._inbound, self._early_sock.dup())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._early_sock, name)
