@@ -18,6 +18,7 @@ from baseplate_serve._command.check import check
 from baseplate_serve._command.report import report
 from baseplate_serve._command.watch import FILES_FD, TELL_EVERY_S, Teller, files_of, loaded_files
 from baseplate_serve._drop_in import finder, observers
+from baseplate_serve._lifecycle.forked import end_greenlet, in_children
 from baseplate_serve._lifecycle.lifecycle import Lifecycle
 from baseplate_serve._lifecycle.phase import Event, Phase
 from baseplate_serve._lifecycle.signals import Signals, StoppedWhileStarting
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     files_fd = os.environ.pop(FILES_FD, None)
     teller = Teller(int(files_fd)) if files_fd is not None else None
     if teller is not None:
-        gevent.spawn(_tell_loaded, teller)
+        in_children(gevent.spawn(_tell_loaded, teller), end_greenlet)
     try:
         file = read_ini(arguments.config_file, server_name=arguments.server_name, app_name=arguments.app_name)
         if teller is not None:
@@ -115,7 +116,8 @@ def _serve(arguments: argparse.Namespace, file: IniFile, settings: ServerSetting
         watchdog.start()
         if reloaded or worker is not None:
             parent = "the Einhorn master" if worker else "the parent, --reload,"
-            gevent.spawn(_leave_with_parent, os.getppid(), parent, lifecycle)
+            leaving = gevent.spawn(_leave_with_parent, os.getppid(), parent, lifecycle)
+            in_children(leaving, end_greenlet)  # its parent is another, which leaves as it likes
         lifecycle.wait_while(Phase.SERVING)
         systemd.notify(os.environ, "STOPPING=1")
         _stop(server, settings, lifecycle)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
+from baseplate_serve._lifecycle.forked import end_greenlet, in_children
 from baseplate_serve._monitors.monitor import Monitor, Unavailable
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Monitors:
 
     def start(self) -> None:
         """Begin.  Switches: perhaps."""
+        in_children(self, Monitors._leave_to_parent)
         self._each(lambda monitor: monitor.start())
         self.collect()
         self._greenlets = [gevent.spawn(self._collect_always)]
@@ -47,6 +49,13 @@ class Monitors:
         """Collect a last time and end.  Switches: perhaps."""
         gevent.killall(self._greenlets)
         self.collect()
+        for monitor in self._monitors:
+            monitor.stop()
+
+    def _leave_to_parent(self) -> None:
+        """In a forked child: what it inherited was counted by its parent."""
+        for greenlet in self._greenlets:
+            end_greenlet(greenlet)
         for monitor in self._monitors:
             monitor.stop()
 

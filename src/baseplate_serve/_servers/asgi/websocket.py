@@ -22,11 +22,11 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
+from baseplate_serve._lifecycle.forked import leave_if_forked
 from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded, was_cancelled
 from baseplate_serve._servers.asgi.news import News
 from baseplate_serve._servers.asgi.outbox import ClientGone
 from baseplate_serve._servers.asgi.pulse import Pulse
-from baseplate_serve._servers.forked import leave_if_forked
 from baseplate_serve._servers.graceful import CLEAN_UP_S
 from baseplate_serve._servers.http.refusal import FAILED, Refused
 
