@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import os
+import re
 import socket
 from contextlib import contextmanager
 from datetime import timedelta
+from time import perf_counter
 
 import gevent
 import gevent.pool
+import greenlet
 import httpx
 import pytest
 from gevent import monkey
@@ -28,7 +32,7 @@ from baseplate_serve._lifecycle.connections import Connection
 from baseplate_serve._lifecycle.tally import DURATIONS_MAX, Tally
 from baseplate_serve._metrics import declared
 from baseplate_serve._metrics.declared import METRICS, RuntimeMetrics
-from baseplate_serve._monitors.blocked_hub import BlockedHubMonitor
+from baseplate_serve._monitors.blocked_hub import UNSEEN, BlockedHubMonitor
 from baseplate_serve._monitors.choose import monitors_for
 from baseplate_serve._monitors.connection_pool import ConnectionPoolMonitor
 from baseplate_serve._monitors.coroutines import LoopMonitor
@@ -169,41 +173,121 @@ def test_the_defaults_are_those_of_baseplates_documentation():
 # --- Baseplate's ------------------------------------------------------------------------------------------
 
 
-def block_the_hub(seconds):
-    real_sleep(seconds)
+def block_the_hub():
+    real_sleep(0.5)
 
 
-@pytest.mark.parametrize("in_coroutine", [False, True])
-def test_a_blockage_is_told_with_its_duration_and_its_stack(shown, caplog, in_coroutine):
-    monitor = BlockedHubMonitor(timedelta(milliseconds=100))
+def hold_the_gil():
+    ctypes.PyDLL(None).usleep(500_000)
+
+
+def wait_for_quick_coroutines():
+    async def quick():
+        pass
+
+    end = perf_counter() + 0.5
+    while perf_counter() < end:
+        compat.wait(quick())
+
+
+def switch_past_the_hub():
+    def comes_back():
+        while True:
+            parent.switch()
+
+    parent = greenlet.getcurrent()
+    other = greenlet.greenlet(comes_back)
+    end = perf_counter() + 0.5
+    while perf_counter() < end:
+        other.switch()
+
+
+def block_in_a_coroutine():
+    async def blocks():
+        block_the_hub()
+
+    compat.wait(blocks())
+
+
+@contextmanager
+def watching_the_hub(**limit):
+    monitor = BlockedHubMonitor(timedelta(**limit))
     monitor.start()
-    try:
+    yield monitor
+    monitor.stop()
+    loops = getattr(gevent.get_hub(), "event_loops", None)
+    if loops is not None and loops.attached is not None:
+        loop = loops.attached
+        loop.detach()
+        loop.close()
 
-        async def blocks():
-            block_the_hub(0.5)
 
-        if in_coroutine:
-            compat.wait(blocks())
-        else:
-            gevent.spawn(block_the_hub, 0.5).join()
-
-        def told():
-            monitor.collect(shown.metrics)
-            return "in block_the_hub" in caplog.text
-
-        wait_for(told, "it is told")
-    finally:
-        monitor.stop()
-        if in_coroutine:
-            loop = compat.attached_loop()
-            loop.detach()
-            loop.close()
-    count = shown("runtime_hub_blocked_seconds_count")
-    assert 1 <= count <= 3  # three where the machine is slow
-    assert 0.3 < shown("runtime_hub_blocked_seconds_sum") < 5
+@pytest.mark.parametrize(
+    ("blocks", "where"),
+    [
+        (block_the_hub, "in block_the_hub"),
+        (hold_the_gil, f"in hold_the_gil|{UNSEEN}"),
+        (wait_for_quick_coroutines, "File "),  # somewhere between here and asyncio
+        (switch_past_the_hub, "in switch_past_the_hub|in comes_back"),
+        (block_in_a_coroutine, "in block_the_hub"),
+    ],
+)
+@pytest.mark.parametrize("limit_ms", [50, 450])  # many looks fall into it, or one
+def test_a_blockage_is_told_with_its_duration_and_its_stack(shown, caplog, blocks, where, limit_ms):
+    with watching_the_hub(milliseconds=limit_ms) as monitor:
+        gevent.sleep(0.01)  # in the hub before and after: what runs in between is one blockage
+        gevent.spawn(blocks).join()
+        monitor.collect(shown.metrics)
+    records = [record for record in caplog.records if record.name == "baseplate_serve.monitoring"]
+    long = [record for record in records if record.args[0] >= 0.5]
+    assert 1 <= len(long) <= 3  # three where the machine is slow
+    if limit_ms == 50:
+        assert re.search(where, caplog.text)
+    assert shown("runtime_hub_blocked_seconds_count") == len(records)
+    assert 0.5 <= shown("runtime_hub_blocked_seconds_sum") < 5
     batch = Recorder()
     monitor.report(batch)
-    assert [name for name, _, _ in batch.told] == ["hub_blocked"] * int(count)
+    assert [name for name, _, _ in batch.told] == ["hub_blocked"] * len(records)
+
+
+def test_waiting_is_no_blockage(shown, caplog):
+    """The hub waits for a minute, then somebody runs for a moment, into which a look falls."""
+    now = [1000.0]
+    monitor = BlockedHubMonitor(timedelta(seconds=10), clock=lambda: now[0])
+    monitor.start()
+
+    def runs(seconds):
+        now[0] += seconds
+        monitor.look()
+
+    def wait(seconds):
+        gevent.get_hub().loop.run_callback(lambda: now.__setitem__(0, now[0] + seconds))
+        gevent.sleep(0)
+
+    for _ in range(3):
+        wait(60)
+        gevent.spawn(runs, 9).join()
+    monitor.collect(shown.metrics)
+    assert caplog.records == []
+    gevent.spawn(runs, 10).join()
+    monitor.collect(shown.metrics)
+    monitor.stop()
+    assert "the hub was blocked for 10.000 s by Greenlet-" in caplog.text
+    assert "in runs" in caplog.text
+
+
+def test_who_traces_greenlets_too_is_told_as_before():
+    seen = []
+    before = greenlet.settrace(lambda event, greenlets: seen.append(event))
+    try:
+        with watching_the_hub(seconds=10):
+            gevent.sleep(0)
+        assert seen[:2] == ["switch", "switch"]
+        seen.clear()
+        gevent.sleep(0)
+        assert seen[:2] == ["switch", "switch"]
+    finally:
+        greenlet.settrace(before)
 
 
 def test_gc_stats(shown):
