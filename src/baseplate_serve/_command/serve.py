@@ -25,8 +25,9 @@ from baseplate_serve._lifecycle.signals import Signals, StoppedWhileStarting
 from baseplate_serve._logs import setup as logs
 from baseplate_serve._metrics.declared import RuntimeMetrics
 from baseplate_serve._metrics.exporter import make_exporter
+from baseplate_serve._metrics.nowhere import NoMetrics
 from baseplate_serve._monitors.choose import monitors_for
-from baseplate_serve._monitors.monitors import Monitors
+from baseplate_serve._monitors.monitors import Monitors, heard_of
 from baseplate_serve._settings.ini import read_ini
 from baseplate_serve._settings.read import read_settings
 from baseplate_serve._sockets import systemd
@@ -144,16 +145,16 @@ def _start(server: Any) -> None:
         raise ApplicationError("the server could not be started") from error
 
 
-def _monitor(
-    server: Any, app: Any, settings: ServerSettings, metrics: RuntimeMetrics | None
-) -> Monitors | None:
-    """Start the monitors.  Switches: perhaps."""
-    if metrics is None:
-        return None
+def _monitor(server: Any, app: Any, settings: ServerSettings, metrics: RuntimeMetrics | None) -> Monitors:
+    """Start the monitors; without *metrics* those that somebody hears of all the same.  Switches: perhaps."""
     wanted = monitors_for(
         settings, server, pool=observers.told_pool(), reporters=observers.runtime_reporters(app)
     )
-    monitors = Monitors(wanted, metrics, observers.metrics_client(app))
+    if metrics is None:
+        client = observers.registered_client(app)
+        monitors = Monitors(heard_of(wanted, client), NoMetrics(), client)
+    else:
+        monitors = Monitors(wanted, metrics, observers.metrics_client(app))
     monitors.start()
     return monitors
 

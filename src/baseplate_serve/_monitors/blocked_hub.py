@@ -63,6 +63,9 @@ class Blockage:
 class BlockedHubMonitor(Monitor):
     """Reports each time that the hub is kept for longer than *limit*, by *clock*."""
 
+    option = "monitoring.blocked_hub"
+    logs = True
+
     def __init__(self, limit: timedelta, clock: Callable[[], float] = perf_counter) -> None:
         self._limit_s = limit.total_seconds()
         self._clock = clock

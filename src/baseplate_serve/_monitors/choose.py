@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from baseplate_serve._monitors.blocked_hub import BlockedHubMonitor
 from baseplate_serve._monitors.concurrency import ConcurrencyMonitor, PoolConcurrencyMonitor
 from baseplate_serve._monitors.connection_pool import ConnectionPoolMonitor
+from baseplate_serve._monitors.coroutines import LoopMonitor
 from baseplate_serve._monitors.gc_stats import GcStatsMonitor
 from baseplate_serve._monitors.gc_timing import GcTimingMonitor
 from baseplate_serve._monitors.lag import LagMonitor
@@ -31,12 +32,9 @@ def monitors_for(
     ours = hasattr(server, "connections")
     yield PhaseMonitor(SERVER_STATE)
     yield LagMonitor()
+    yield LoopMonitor()
     if ours:
         yield RequestMonitor(server)
-        if server.coroutines is not None:
-            from baseplate_serve._monitors.coroutines import LoopMonitor  # noqa: PLC0415 (imports asyncio)
-
-            yield LoopMonitor(server.coroutines.loop)
     if settings.concurrency and ours:
         yield ConcurrencyMonitor(server)
     elif settings.concurrency and pool is not None:
