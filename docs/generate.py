@@ -63,7 +63,8 @@ histograms carry neither, and go on in the worker that takes over the files
 Monitors of Baseplate's that are on also report to the metrics client that an application registered with
 `configure_observers()`, every ten seconds, aligned to the clock, as `<namespace>.runtime.…` with the tags
 `hostname` and `PID`: `open_connections`, `active_requests`, `hub_blocked`, `gc.collections`, `gc.collected`,
-`gc.uncollectable`, `gc.elapsed`, and what the application's own clients report.
+`gc.uncollectable`, `gc.elapsed`, of pools that `watch_pool` was told of `pool.in_use` and `pool.size` with
+the tag `client`, and what the application's own clients report.
 
 | name | type | labels | unit |
 |---|---|---|---|

@@ -3,8 +3,10 @@
 import asyncio
 import subprocess
 import sys
+import weakref
 
 import gevent
+import pytest
 from gevent import monkey
 from gevent.event import Event
 
@@ -100,6 +102,80 @@ def test_a_task_that_has_no_coroutine_yet_is_not_shown(caplog):
     loop.detach()
     loop.close()
     assert "asyncio task" not in "\n".join(record.getMessage() for record in caplog.records)
+
+
+class Elsewhere:
+    pass
+
+
+class Lazy:
+    """As Django's or Celery's: what it is, is worked out when somebody asks, which may take long."""
+
+    def __init__(self, asked):
+        self.asked = asked
+
+    @property
+    def __class__(self):
+        self.asked.append("__class__")
+        return Lazy
+
+    def __getattr__(self, name):
+        self.asked.append(name)
+        raise AttributeError(name)
+
+    def __await__(self):
+        return self
+
+    def __next__(self):
+        if self.future.done():
+            raise StopIteration
+        self.future._asyncio_future_blocking = True
+        return self.future
+
+
+def test_what_an_object_says_of_itself_is_not_asked(caplog):
+    gone = Elsewhere()
+    dead = weakref.proxy(gone)
+    del gone
+    asked = []
+
+    async def awaits():
+        await lazy
+
+    loop = compat.attached_loop()
+    lazy = Lazy(asked)
+    lazy.future = loop.create_future()
+    task = loop.create_task(awaits())
+    gevent.idle()
+    asked.clear()
+    dump.log_everything(list)
+    assert asked == []
+    lazy.future.set_result(None)
+    compat.wait(task)
+    loop.detach()
+    loop.close()
+    text = "\n".join(record.getMessage() for record in caplog.records)
+    assert "await test_what_an_object_says_of_itself_is_not_asked.<locals>.awaits" in text
+    assert "native threads" in text
+    with pytest.raises(ReferenceError):
+        dead.x  # noqa: B018 (it was there all the time)
+
+
+def test_a_greenlet_is_spawned_where_its_class_was_called(caplog):
+    """Every connection of an asynchronous service would seem to come from a line of ours otherwise."""
+
+    class Mine(compat.StepGreenlet):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+
+    event = Event()
+    waiting, line = Mine.spawn(waits_for, event), sys._getframe().f_lineno
+    gevent.idle()
+    dump.log_everything(list)
+    event.set()
+    waiting.join()
+    text = "\n".join(record.getMessage() for record in caplog.records)
+    assert f"{waiting.name}, spawned by the main greenlet at {__file__}:{line}\n" in text
 
 
 def test_native_threads_are_shown():

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "src" / "baseplate_serve"
 
 # From the ground up: a module may import from floors below its own, and from its own package.
 FLOORS = [
-    ["errors", "config", "_lifecycle.phase"],
+    ["errors", "config", "_lifecycle.phase", "_lifecycle.forked"],
     ["state", "health", "asgi", "monitoring"],
     ["_settings", "_sockets", "_logs"],
     ["_metrics", "_lifecycle"],

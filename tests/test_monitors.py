@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
+import dataclasses
 import gc
 import logging
 import os
+import re
 import socket
+import subprocess
+import sys
 from contextlib import contextmanager
 from datetime import timedelta
+from math import isnan
+from time import perf_counter
 
 import gevent
 import gevent.pool
+import gevent.threadpool
+import greenlet
 import httpx
 import pytest
 from gevent import monkey
@@ -24,19 +34,22 @@ import asgi_harness
 import compat
 import thrift_harness
 from baseplate_serve import monitoring, wsgi
-from baseplate_serve._lifecycle.connections import Connection
+from baseplate_serve._lifecycle.connections import Connection, Connections
 from baseplate_serve._lifecycle.tally import DURATIONS_MAX, Tally
 from baseplate_serve._metrics import declared
 from baseplate_serve._metrics.declared import METRICS, RuntimeMetrics
-from baseplate_serve._monitors.blocked_hub import BlockedHubMonitor
+from baseplate_serve._monitors import monitors as monitors_module
+from baseplate_serve._monitors import refcycle
+from baseplate_serve._monitors.blocked_hub import UNSEEN, BlockedHubMonitor
 from baseplate_serve._monitors.choose import monitors_for
+from baseplate_serve._monitors.concurrency import ConcurrencyMonitor
 from baseplate_serve._monitors.connection_pool import ConnectionPoolMonitor
 from baseplate_serve._monitors.coroutines import LoopMonitor
 from baseplate_serve._monitors.gc_stats import GcStatsMonitor
 from baseplate_serve._monitors.gc_timing import GcTimingMonitor
 from baseplate_serve._monitors.lag import LagMonitor
 from baseplate_serve._monitors.monitor import Monitor
-from baseplate_serve._monitors.monitors import Monitors
+from baseplate_serve._monitors.monitors import Monitors, heard_of
 from baseplate_serve._monitors.refcycle import RefCycleMonitor
 from baseplate_serve._monitors.requests import RequestMonitor
 from baseplate_serve._settings.options import ServerSettings
@@ -159,51 +172,206 @@ def test_a_monitor_that_fails_is_off_from_then_on_and_said_once(shown, caplog):
 
 def test_the_defaults_are_those_of_baseplates_documentation():
     chosen = monitors_for(ServerSettings(), object(), pool=None, reporters={})
-    assert [type(monitor).__name__ for monitor in chosen] == ["PhaseMonitor", "LagMonitor", "GcStatsMonitor"]
+    names = [type(monitor).__name__ for monitor in chosen]
+    assert names == ["PhaseMonitor", "LagMonitor", "LoopMonitor", "GcStatsMonitor"]
     with thrift_harness.serving(thrift_harness.HeaderProcessor(thrift_harness.Handler())) as server:
         chosen = monitors_for(ServerSettings(), server, pool=None, reporters={})
         names = [type(monitor).__name__ for monitor in chosen]
-    assert names == ["PhaseMonitor", "LagMonitor", "RequestMonitor", "ConcurrencyMonitor", "GcStatsMonitor"]
+    assert names == [
+        "PhaseMonitor",
+        "LagMonitor",
+        "LoopMonitor",
+        "RequestMonitor",
+        "ConcurrencyMonitor",
+        "GcStatsMonitor",
+    ]
+
+
+EVERY = dataclasses.replace(
+    ServerSettings(),
+    blocked_hub=timedelta(seconds=1),
+    connection_pool=True,
+    gc_timing=True,
+    gc_refcycle="/nowhere",
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "client", "heard", "unheard"),
+    [
+        (ServerSettings(), None, [], None),
+        (EVERY, None, ["RefCycle", "BlockedHub"], "monitoring.connection_pool, monitoring.gc.timing"),
+        (EVERY, object(), ["ConnectionPool", "GcStats", "GcTiming", "RefCycle", "BlockedHub"], None),
+    ],
+)
+def test_without_prometheus_there_are_the_log_and_baseplates_metrics_client(
+    caplog, settings, client, heard, unheard
+):
+    """What was switched on, and nobody hears of, is said once; what the defaults switch on is not."""
+    chosen = heard_of(monitors_for(settings, object(), pool=None, reporters={}), client)
+    assert [type(monitor).__name__.removesuffix("Monitor") for monitor in chosen] == heard
+    said = [
+        record.getMessage().partition(" cannot be shown: metrics.enabled")[0] for record in caplog.records
+    ]
+    assert said == ([unheard] if unheard else [])
+
+
+def test_without_prometheus_its_library_is_not_imported_and_a_blockage_is_logged():
+    code = """
+import datetime, logging, sys, time
+from gevent import monkey
+real_sleep = time.sleep
+monkey.patch_all()
+import gevent
+from baseplate_serve._metrics.nowhere import NoMetrics
+from baseplate_serve._monitors import blocked_hub, lag, monitors
+logging.basicConfig(format="%(message)s", stream=sys.stdout)
+blocked = blocked_hub.BlockedHubMonitor(datetime.timedelta(milliseconds=100))
+running = monitors.Monitors([blocked, lag.LagMonitor()], NoMetrics())
+running.start()
+gevent.spawn(real_sleep, 0.3).join()
+running.stop()
+assert "prometheus_client" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "the hub was blocked for 0." in done.stdout
+
+
+def test_a_metrics_client_that_fails_is_said_once_and_asked_again(shown, caplog, monkeypatch):
+    """Whatever it raises: its transport may be anybody's."""
+    asked = []
+
+    class Client:
+        def batch(self):
+            asked.append(1)
+            raise (RuntimeError if len(asked) < 3 else OSError)("no such host")
+
+    monkeypatch.setattr(monitors_module, "REPORT_S", 0.001)
+    monitors = Monitors([Monitor()], shown.metrics, Client())
+    monitors.start()
+    wait_for(lambda: len(asked) > 3, "it is asked again and again")
+    monitors.stop()
+    assert caplog.text.count("Baseplate's metrics client fails, and is asked again") == 1
 
 
 # --- Baseplate's ------------------------------------------------------------------------------------------
 
 
-def block_the_hub(seconds):
-    real_sleep(seconds)
+def block_the_hub():
+    real_sleep(0.5)
 
 
-@pytest.mark.parametrize("in_coroutine", [False, True])
-def test_a_blockage_is_told_with_its_duration_and_its_stack(shown, caplog, in_coroutine):
-    monitor = BlockedHubMonitor(timedelta(milliseconds=100))
+def hold_the_gil():
+    ctypes.PyDLL(None).usleep(500_000)
+
+
+def wait_for_quick_coroutines():
+    async def quick():
+        pass
+
+    end = perf_counter() + 0.5
+    while perf_counter() < end:
+        compat.wait(quick())
+
+
+def switch_past_the_hub():
+    def comes_back():
+        while True:
+            parent.switch()
+
+    parent = greenlet.getcurrent()
+    other = greenlet.greenlet(comes_back)
+    end = perf_counter() + 0.5
+    while perf_counter() < end:
+        other.switch()
+
+
+def block_in_a_coroutine():
+    async def blocks():
+        block_the_hub()
+
+    compat.wait(blocks())
+
+
+@contextmanager
+def watching_the_hub(**limit):
+    monitor = BlockedHubMonitor(timedelta(**limit))
     monitor.start()
-    try:
+    yield monitor
+    monitor.stop()
+    loops = getattr(gevent.get_hub(), "event_loops", None)
+    if loops is not None and loops.attached is not None:
+        loop = loops.attached
+        loop.detach()
+        loop.close()
 
-        async def blocks():
-            block_the_hub(0.5)
 
-        if in_coroutine:
-            compat.wait(blocks())
-        else:
-            gevent.spawn(block_the_hub, 0.5).join()
-
-        def told():
-            monitor.collect(shown.metrics)
-            return "in block_the_hub" in caplog.text
-
-        wait_for(told, "it is told")
-    finally:
-        monitor.stop()
-        if in_coroutine:
-            loop = compat.attached_loop()
-            loop.detach()
-            loop.close()
-    count = shown("runtime_hub_blocked_seconds_count")
-    assert 1 <= count <= 3  # three where the machine is slow
-    assert 0.3 < shown("runtime_hub_blocked_seconds_sum") < 5
+@pytest.mark.parametrize(
+    ("blocks", "where"),
+    [
+        (block_the_hub, "in block_the_hub"),
+        (hold_the_gil, f"in hold_the_gil|{UNSEEN}"),
+        (wait_for_quick_coroutines, "File "),  # somewhere between here and asyncio
+        (switch_past_the_hub, "in switch_past_the_hub|in comes_back"),
+        (block_in_a_coroutine, "in block_the_hub"),
+    ],
+)
+@pytest.mark.parametrize("limit_ms", [50, 450])  # many looks fall into it, or one
+def test_a_blockage_is_told_with_its_duration_and_its_stack(shown, caplog, blocks, where, limit_ms):
+    with watching_the_hub(milliseconds=limit_ms) as monitor:
+        gevent.sleep(0.01)  # in the hub before and after: what runs in between is one blockage
+        gevent.spawn(blocks).join()
+        monitor.collect(shown.metrics)
+    records = [record for record in caplog.records if record.name == "baseplate_serve.monitoring"]
+    long = [record for record in records if record.args[0] >= 0.5]
+    assert 1 <= len(long) <= 3  # three where the machine is slow
+    if limit_ms == 50:
+        assert re.search(where, caplog.text)
+    assert shown("runtime_hub_blocked_seconds_count") == len(records)
+    assert 0.5 <= shown("runtime_hub_blocked_seconds_sum") < 5
     batch = Recorder()
     monitor.report(batch)
-    assert [name for name, _, _ in batch.told] == ["hub_blocked"] * int(count)
+    assert [name for name, _, _ in batch.told] == ["hub_blocked"] * len(records)
+
+
+def test_waiting_is_no_blockage(shown, caplog):
+    """The hub waits for a minute, then somebody runs for a moment, into which a look falls."""
+    now = [1000.0]
+    monitor = BlockedHubMonitor(timedelta(seconds=10), clock=lambda: now[0])
+    monitor.start()
+
+    def runs(seconds):
+        now[0] += seconds
+        monitor.look()
+
+    def wait(seconds):
+        gevent.get_hub().loop.run_callback(lambda: now.__setitem__(0, now[0] + seconds))
+        gevent.sleep(0)
+
+    for _ in range(3):
+        wait(60)
+        gevent.spawn(runs, 9).join()
+    monitor.collect(shown.metrics)
+    assert caplog.records == []
+    gevent.spawn(runs, 10).join()
+    monitor.collect(shown.metrics)
+    monitor.stop()
+    assert "the hub was blocked for 10.000 s by Greenlet-" in caplog.text
+    assert "in runs" in caplog.text
+
+
+def test_who_traces_greenlets_too_is_told_as_before():
+    seen = []
+    before = greenlet.settrace(lambda event, greenlets: seen.append(event))
+    try:
+        with watching_the_hub(seconds=10):
+            gevent.sleep(0)
+        assert seen[:2] == ["switch", "switch"]
+        seen.clear()
+        gevent.sleep(0)
+        assert seen[:2] == ["switch", "switch"]
+    finally:
+        greenlet.settrace(before)
 
 
 def test_gc_stats(shown):
@@ -254,6 +422,75 @@ def test_reference_cycles_are_drawn(shown, tmp_path, caplog, capfd):
     assert "freed by garbage collection alone: 1 objects" in caplog.text
     assert again is None, "what was found is freed"
     assert capfd.readouterr() == ("", "")
+
+
+def make_garbage():
+    node = Node()
+    node.itself = node
+
+
+@pytest.fixture
+def dot(tmp_path, monkeypatch):
+    """A program of that name, in place of graphviz's, that does what its caller writes; it is always time."""
+
+    def write(script):
+        file = tmp_path / "dot"
+        file.write_text(f"#!/bin/sh\n{script}\n")
+        file.chmod(0o755)
+
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(refcycle, "EVERY_S", 0.0)
+    return write
+
+
+def test_a_drawing_keeps_no_other_monitor_waiting_and_ends_with_them(shown, tmp_path, dot):
+    """`dot` may take ten seconds."""
+    dot(f"echo $$ > {tmp_path}/pid\nexec sleep 1000")
+    monitors = Monitors([RefCycleMonitor(str(tmp_path))], shown.metrics)
+    monitors.start()
+
+    def drawing():
+        make_garbage()
+        monitors.collect()
+        return (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()
+
+    pid = int(wait_for(drawing, "it draws"))
+    monitors.stop()
+    assert gc.isenabled()
+
+    def ended():
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+
+    wait_for(ended, "the drawing has ended")
+
+
+def test_a_drawing_that_fails_is_said_once(shown, tmp_path, dot, caplog):
+    dot("exit 1")
+    monitors = Monitors([RefCycleMonitor(str(tmp_path))], shown.metrics)
+    monitors.start()
+
+    def said():
+        make_garbage()
+        monitors.collect()
+        return "RefCycleMonitor failed and is off from now on" in caplog.text
+
+    wait_for(said, "it is said")
+    monitors.stop()
+    assert gc.isenabled()
+
+
+def test_an_application_without_garbage_collection_stays_without(tmp_path):
+    monitor = RefCycleMonitor(str(tmp_path))
+    gc.disable()
+    try:
+        monitor.start()
+        monitor.stop()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
@@ -453,21 +690,62 @@ def test_a_client_that_leaves_before_the_reply_is_a_lost_request(shown):
     assert shown("runtime_requests_total", outcome="ok") == 0
 
 
-def test_the_loop(shown):
-    loop = compat.attached_loop()
-    monitor = LoopMonitor(loop)
-    before = loop.hand_offs
+def test_the_loop_whoever_has_made_it(shown):
+    """A synchronous service that calls `compat.wait` has one, too."""
+    monitor = LoopMonitor()
+    monitor.collect(shown.metrics)
+    assert shown("runtime_loop_tasks") is None
 
     async def blocks():
         gevent.sleep(0.001)
 
-    compat.wait(blocks())
-    monitor.collect(shown.metrics)
-    monitor.collect(shown.metrics)
-    assert shown("runtime_loop_hand_offs_total") == loop.hand_offs == before + 1
-    assert shown("runtime_loop_tasks") == 0
-    loop.detach()
-    loop.close()
+    async def holds():
+        with compat.no_handoff():
+            gevent.sleep(0.001)
+
+    async def computes():
+        await asyncio.sleep(0)
+        real_sleep(compat.attached_loop().slow_callback_duration + 0.01)
+
+    for again in (1, 2):  # the second time with another loop: counters go on
+        compat.wait(blocks())
+        compat.wait(holds())
+        compat.wait(computes())
+        loop = compat.attached_loop()
+        waiting = [loop.create_task(asyncio.sleep(1000)) for _ in range(3)]
+        monitor.collect(shown.metrics)
+        monitor.collect(shown.metrics)
+        assert shown("runtime_loop_hand_offs_total") == again
+        assert shown("runtime_loop_holds_total") == again
+        assert again <= shown("runtime_loop_slow_callbacks_total") <= 3 * again  # more on a slow machine
+        assert shown("runtime_loop_tasks") == 3
+        for task in waiting:
+            task.cancel()
+        compat.wait(asyncio.wait(waiting))
+        monitor.collect(shown.metrics)
+        assert shown("runtime_loop_tasks") == 0
+        loop.detach()
+        loop.close()
+
+
+def test_connections_and_requests_are_counted_and_not_described(shown, monkeypatch):
+    """Ten thousand of them are counted each second."""
+    with asgi_harness.serving(asgi_app) as server:
+        monitor = ConcurrencyMonitor(server)
+        monkeypatch.setattr(Connections, "in_flight", None)
+        with asgi_harness.connected(server) as sock, asgi_harness.connected(server):
+            sock.sendall(b"GET /hang HTTP/1.1\r\nHost: h\r\n\r\n")
+
+            def both():
+                monitor.collect(shown.metrics)
+                return (shown("runtime_open_connections"), shown("runtime_active_requests")) == (2, 1)
+
+            wait_for(both, "two connections, one request")
+            batch = Recorder()
+            monitor.report(batch)
+            assert [told for _, _, told in batch.told] == [2, 1]
+        wait_for(lambda: len(server.connections) == 0, "they have left")
+        monkeypatch.undo()
 
 
 # --- pools ------------------------------------------------------------------------------------------------
@@ -508,6 +786,11 @@ def async_sqlalchemy_engine():
     )
 
 
+def sqlalchemy_pool():
+    engine, end, limit = sqlalchemy_engine()
+    return engine.pool, end, limit
+
+
 def redis_client():
     import redis
 
@@ -543,6 +826,14 @@ def gevent_pool():
     return pool, pool.spawn(gevent.sleep, 1000).kill, 12
 
 
+def gevent_threads():
+    pool = gevent.threadpool.ThreadPool(13)
+    held = monkey.get_original("_thread", "allocate_lock")()
+    held.acquire()
+    pool.spawn(held.acquire)
+    return pool, held.release, 13
+
+
 @pytest.mark.parametrize(
     ("make", "in_use"),
     [
@@ -554,6 +845,8 @@ def gevent_pool():
         (asyncpg_pool, 0),
         (psycopg_pool, 0),
         (gevent_pool, 1),
+        (sqlalchemy_pool, 1),
+        (gevent_threads, 1),
     ],
 )
 @pytest.mark.usefixtures("watched")
@@ -605,7 +898,8 @@ def test_a_pool_that_cannot_be_read_is_said_once_and_asked_again(shown, caplog):
 
     pool = Pool(5)
     monitoring.watch_pool("mine", pool)
-    monitor = ConnectionPoolMonitor({"redis": reporter})
+    monitor = ConnectionPoolMonitor({"mine": reporter})
+    monitor.collect(shown.metrics)
     pool.broken = True
     for _ in range(3):
         monitor.collect(shown.metrics)
@@ -613,10 +907,28 @@ def test_a_pool_that_cannot_be_read_is_said_once_and_asked_again(shown, caplog):
         monitor.report(batch)
     assert (batch.told, batch.base_tags) == ([], {})
     texts = [record.getMessage() for record in caplog.records]
-    assert texts == [f"the connection pool of {name} cannot be read" for name in ("mine", "redis")]
+    assert texts == ["the connection pool of mine cannot be read"] * 2, "a pool and a client may share a name"
+    assert isnan(shown("runtime_pool_connections", pool="mine", state="in_use")), "not what it was at last"
+    assert isnan(shown("runtime_pool_limit", pool="mine"))
     pool.broken = False
     monitor.collect(shown.metrics)
     assert shown("runtime_pool_connections", pool="mine", state="in_use") == 3
+    assert shown("runtime_pool_limit", pool="mine") == 5
+
+
+@pytest.mark.parametrize("kind", ["NullPool", "StaticPool", "AssertionPool", "SingletonThreadPool"])
+@pytest.mark.usefixtures("watched")
+def test_a_pool_without_figures_is_said_and_stops_no_application(caplog, kind):
+    """SQLite in memory has one, in the tests of most services."""
+    import sqlalchemy
+    import sqlalchemy.pool
+
+    caplog.set_level(logging.INFO)
+    engine = sqlalchemy.create_engine("sqlite://", poolclass=getattr(sqlalchemy.pool, kind))
+    monitoring.watch_pool("db", engine)
+    assert monitoring.watched_pools() == {}
+    assert f"the pool of db, a {kind}, has no figures" in caplog.text
+    engine.dispose()
 
 
 @pytest.mark.parametrize("pool", [object(), [], "redis://localhost"])

@@ -4,18 +4,22 @@
 
     watch_pool("db", sqlalchemy_engine)
 
-Knows SQLAlchemy's engines (and asynchronous ones), clients and pools of ``redis`` and ``redis.asyncio``,
-pools of ``psycopg_pool`` and ``asyncpg``, and gevent's.  ``monitoring.connection_pool`` shows them.
+Knows SQLAlchemy's engines (and asynchronous ones) and their pools, clients and pools of ``redis`` and
+``redis.asyncio``, pools of ``psycopg_pool`` and ``asyncpg``, and gevent's, of greenlets and of threads.
+``monitoring.connection_pool`` shows them.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+log = logging.getLogger(__name__)
 
 __all__ = ["PoolUse", "watch_pool", "watched_pools"]
 
@@ -37,9 +41,16 @@ _watched: dict[str, Callable[[], PoolUse]] = {}
 def watch_pool(name: str, pool: Any) -> None:
     """Report the use of *pool* under *name*; another one of that name is forgotten.
 
+    Of pools of SQLAlchemy's that keep no figures (NullPool, StaticPool, …, those of SQLite in memory) nothing
+    is reported, and the log says so.
+
     Raises: TypeError for a kind of pool that is not known.  Switches: no.
     """
     pool = getattr(pool, "connection_pool", pool)  # of a client of redis
+    if _is_sqlalchemy(pool) and not _has("size", "checkedout", "checkedin")(_sqlalchemy_pool(pool)):
+        _watched.pop(name, None)
+        log.info("the pool of %s, a %s, has no figures", name, type(_sqlalchemy_pool(pool)).__name__)
+        return
     _watched[name] = partial(_reader_of(pool), pool)
 
 
@@ -51,12 +62,13 @@ def watched_pools() -> Mapping[str, Callable[[], PoolUse]]:
 def _reader_of(pool: Any) -> Callable[[Any], PoolUse]:
     """What reads *pool*, found by what it has: none of their libraries has to be there."""
     readers: list[tuple[Callable[[Any], bool], Callable[[Any], PoolUse]]] = [
-        (_is_engine, _engine),
+        (_is_sqlalchemy, _sqlalchemy),
         (_has("_in_use_connections", "_available_connections"), _redis),
         (_has("_connections", "pool", "max_connections"), _blocking_redis),
         (_has("get_stats", "min_size"), _psycopg),
         (_has("get_size", "get_idle_size", "get_max_size"), _asyncpg),
         (_has("greenlets", "free_count"), _gevent),
+        (_has("task_queue", "maxsize", "size"), _gevent_threads),
     ]
     for matches, read in readers:
         if matches(pool):
@@ -71,14 +83,17 @@ def _has(*names: str) -> Callable[[Any], bool]:
     return lambda pool: all(hasattr(pool, name) for name in names)
 
 
-def _is_engine(pool: Any) -> bool:
-    return hasattr(pool, "pool") and all(
-        hasattr(pool.pool, name) for name in ("size", "checkedout", "checkedin")
-    )
+def _sqlalchemy_pool(pool: Any) -> Any:
+    """Of an engine, or *pool* itself."""
+    return getattr(pool, "pool", pool)
 
 
-def _engine(engine: Any) -> PoolUse:
-    pool = engine.pool
+def _is_sqlalchemy(pool: Any) -> bool:
+    return _has("status", "recreate", "dispose")(_sqlalchemy_pool(pool))
+
+
+def _sqlalchemy(pool: Any) -> PoolUse:
+    pool = _sqlalchemy_pool(pool)
     more = getattr(pool, "_max_overflow", 0)
     return PoolUse(pool.checkedout(), pool.checkedin(), None if more < 0 else pool.size() + more)
 
@@ -111,3 +126,8 @@ def _asyncpg(pool: Any) -> PoolUse:
 def _gevent(pool: Any) -> PoolUse:
     in_use = len(pool)
     return PoolUse(in_use, 0, pool.size)
+
+
+def _gevent_threads(pool: Any) -> PoolUse:
+    in_use = min(len(pool), pool.size)  # others wait for a thread
+    return PoolUse(in_use, pool.size - in_use, pool.maxsize)

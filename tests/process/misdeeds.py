@@ -70,6 +70,18 @@ def fork_and_return():
         sys.exit(0)
 
 
+def fork_and_stay():
+    """A child that works on by itself, in a greenlet of its own, until somebody ends it."""
+    if os.fork() == 0:
+        gevent.spawn(work_on).join()
+
+
+def work_on():
+    while True:
+        gevent.sleep(0.05)
+        logging.getLogger(__name__).warning("the child works on")
+
+
 def take_memory():
     """More than this process may have."""
     size, _ = resource.getrlimit(resource.RLIMIT_AS)
@@ -108,7 +120,7 @@ def hang_in_native_threads():
 def misbehave(name):
     if name in MISDEEDS:
         MISDEEDS[name]()
-    return "fine"
+    return str(os.getpid()) if name == "who" else "fine"
 
 
 MISDEEDS = {
@@ -123,6 +135,7 @@ MISDEEDS = {
         recurse,
         fork,
         fork_and_return,
+        fork_and_stay,
         take_memory,
         take_memory_in_pieces,
         spin,
@@ -156,7 +169,13 @@ def make_asgi(config):
         assert scope["type"] == "http"
         await asyncio.sleep(0)
         reply = misbehave(scope["path"][1:]).encode()
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-length", b"%d" % len(reply))],
+            }
+        )
         await send({"type": "http.response.body", "body": reply})
 
     return app

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import os
 import signal
+import socket
 import subprocess
 import threading
 
@@ -16,18 +18,19 @@ from thrift.transport.TTransport import TTransportException
 from deadline import DEADLINE_S, wait_for
 from misdeeds import MISDEEDS
 from processes import serve, write_service
+from test_metrics import metrics_of
 from testing_idl import Testing
 from thrift_harness import DIALECTS
 
 pytestmark = pytest.mark.process
 
 KINDS = ["wsgi", "asgi", "thrift", "async_thrift"]
-FOR_EVER = {"spin", "sleep", "hang_in_native_threads"}
+FOR_EVER = {"fork_and_stay", "spin", "sleep", "hang_in_native_threads"}
 HARMLESS = {"fork", "fork_and_return", "block"}  # the caller gets its reply
 KILLED = {"raise_greenlet_exit", "kill_itself"}  # a Thrift connection ends with its greenlet
 
 
-def start(folder, kind, server="", app=""):
+def start(folder, kind, server="", app="", environ=None):
     factory = "baseplate_serve.thrift" if "thrift" in kind else "baseplate_serve.wsgi"
     write_service(
         folder,
@@ -35,33 +38,54 @@ def start(folder, kind, server="", app=""):
         app=f"factory = misdeeds:make_{kind}\n{app}",
         code="",
     )
-    return serve(folder)
+    return serve(folder, environ=environ)
 
 
-def ask(kind, address, what):
-    """What a client that asks for *what* gets: the text, 'refused' or 'disconnected'."""
-    if "thrift" in kind:
-        transport = TSocket(*address)
-        transport.setTimeout(DEADLINE_S * 1000)
-        transport.open()
+class Client:
+    """One connection."""
+
+    def __init__(self, kind, address):
+        self._is_thrift = "thrift" in kind
+        if self._is_thrift:
+            self._connection = TSocket(*address)
+            self._connection.setTimeout(DEADLINE_S * 1000)
+            self._connection.open()
+            self._thrift = Testing.Client(DIALECTS["header"](self._connection))
+        else:
+            self._connection = http.client.HTTPConnection(*address, timeout=DEADLINE_S)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc_info):
+        self._connection.close()
+
+    def ask(self, what):
+        """What a client that asks for *what* gets: the text, 'refused' or 'disconnected'."""
+        return self._call(what) if self._is_thrift else self._get(what)
+
+    def _call(self, what):
         try:
-            return Testing.Client(DIALECTS["header"](transport)).echo(what)
+            return self._thrift.echo(what)
         except TApplicationException as error:
             return "refused" if error.type == TApplicationException.INTERNAL_ERROR else repr(error)
         except TTransportException:
             return "disconnected"
-        finally:
-            transport.close()
-    connection = http.client.HTTPConnection(*address, timeout=DEADLINE_S)
-    try:
-        connection.request("GET", f"/{what}")
-        response = connection.getresponse()
-        body = response.read().decode()
-    except http.client.RemoteDisconnected:
-        return "disconnected"
-    finally:
-        connection.close()
-    return body if response.status == 200 else "refused"
+
+    def _get(self, what):
+        try:
+            self._connection.request("GET", f"/{what}")
+            response = self._connection.getresponse()
+            body = response.read().decode()
+        except http.client.RemoteDisconnected:
+            return "disconnected"
+        return body if response.status == 200 else "refused"
+
+
+def ask(kind, address, what):
+    """Likewise, over a connection of its own."""
+    with Client(kind, address) as client:
+        return client.ask(what)
 
 
 def children_of(pid):
@@ -92,6 +116,47 @@ def test_a_misdeed_costs_its_request_alone(tmp_path, kind):
         wait_for(lambda: not children_of(server.process.pid), "the forked children are gone")
         assert server.stop() == 0
         assert [line for line in server.output.splitlines() if not line.startswith("{")] == []
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi", "thrift"])
+def test_a_forked_child_that_stays_is_no_server(tmp_path, kind):
+    """It has copies of all that serves: nobody may notice."""
+    metrics = tmp_path / "metrics"
+    metrics.mkdir()
+    options = "idle_timeout = 500 milliseconds\nmetrics.endpoint = 127.0.0.1:0"
+    with start(tmp_path, kind, options, environ={"PROMETHEUS_MULTIPROC_DIR": str(metrics)}) as server:
+        address = server.wait_until_ready()
+        us = str(server.process.pid)
+        with Client(kind, address) as kept:
+            assert [kept.ask("alive") for _ in range(20)] == ["fine"] * 20
+            assert ask(kind, address, "fork_and_stay") == "fine"
+            asked = 21
+            # For longer than connections may be idle, and than a monitor takes to look.
+            while server.messages.count("the child works on") < 30:
+                assert (kept.ask("who"), ask(kind, address, "who")) == (us, us)
+                asked += 2
+                gevent.sleep(0.02)
+            wait_for(lambda: metrics_of(server)["runtime_requests_total"] >= asked, "all are counted")
+            assert metrics_of(server)["runtime_requests_total"] == asked
+        [child] = children_of(server.process.pid)
+        assert server.stop() == 0
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+        works_on = server.messages.count("the child works on") + 1
+        wait_for(
+            lambda: server.messages.count("the child works on") > works_on, "it hears of no stop but its own"
+        )
+        os.kill(int(child), signal.SIGTERM)
+        wait_for(lambda: not is_alive(child), "it has ended")
+
+
+def is_alive(pid):
+    """Not ended, whether anybody waits for it or not."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 @pytest.mark.parametrize("kind", ["wsgi", "asgi", "thrift"])

@@ -160,3 +160,25 @@ def test_a_shared_directory_that_is_none_is_a_fault_of_the_environment(tmp_path,
         assert server.wait() == 2
         assert server.output.count("\n") == 1
         assert "expected an existing writable directory" in server.output
+
+
+def test_without_prometheus_monitors_go_on_where_somebody_hears_of_them(tmp_path):
+    code = """
+        from gevent import monkey
+
+        def make_app(config):
+            block = monkey.get_original("time", "sleep")
+            def app(environ, start_response):
+                block(0.2)
+                start_response("200 OK", [])
+                return [b"hello"]
+            return app
+    """
+    options = "metrics.enabled = false\nmonitoring.blocked_hub = 50 milliseconds\nmonitoring.gc.timing = true"
+    write_service(tmp_path, server=f"factory = baseplate_serve.wsgi\n{options}", code=code)
+    with serve(tmp_path) as server:
+        server.wait_until_logged(r"monitoring\.gc\.timing cannot be shown: metrics\.enabled is false")
+        server.get()
+        stack = server.wait_until_logged(r"(?s)the hub was blocked for 0\.\d+ s by .*").group()
+        assert "in app" in stack
+        assert server.stop() == 0

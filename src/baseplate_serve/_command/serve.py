@@ -18,12 +18,16 @@ from baseplate_serve._command.leave import leave_within
 from baseplate_serve._command.report import report
 from baseplate_serve._command.watch import FILES_FD, TELL_EVERY_S, Teller, files_of, loaded_files
 from baseplate_serve._drop_in import finder, observers
+from baseplate_serve._lifecycle.forked import end_greenlet, in_children
 from baseplate_serve._lifecycle.lifecycle import Lifecycle
 from baseplate_serve._lifecycle.phase import Event, Phase
 from baseplate_serve._lifecycle.signals import Signals, StoppedWhileStarting
 from baseplate_serve._logs import setup as logs
 from baseplate_serve._metrics.declared import RuntimeMetrics
 from baseplate_serve._metrics.exporter import make_exporter
+from baseplate_serve._metrics.nowhere import NoMetrics
+from baseplate_serve._monitors.choose import monitors_for
+from baseplate_serve._monitors.monitors import Monitors, heard_of
 from baseplate_serve._servers.graceful import CLEAN_UP_S
 from baseplate_serve._settings.ini import read_ini
 from baseplate_serve._settings.read import read_settings
@@ -36,7 +40,6 @@ from baseplate_serve.state import SERVER_STATE
 if TYPE_CHECKING:
     import argparse
 
-    from baseplate_serve._monitors.monitors import Monitors
     from baseplate_serve._settings.ini import IniFile
     from baseplate_serve._settings.options import ServerSettings
 
@@ -55,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     files_fd = os.environ.pop(FILES_FD, None)
     teller = Teller(int(files_fd)) if files_fd is not None else None
     if teller is not None:
-        gevent.spawn(_tell_loaded, teller)
+        in_children(gevent.spawn(_tell_loaded, teller), end_greenlet)
     left_s = CLEAN_UP_S
     try:
         file = read_ini(arguments.config_file, server_name=arguments.server_name, app_name=arguments.app_name)
@@ -124,12 +127,12 @@ def _serve(
         watchdog.start()
         if reloaded or worker is not None:
             parent = "the Einhorn master" if worker else "the parent, --reload,"
-            gevent.spawn(_leave_with_parent, os.getppid(), parent, lifecycle)
+            leaving = gevent.spawn(_leave_with_parent, os.getppid(), parent, lifecycle)
+            in_children(leaving, end_greenlet)  # its parent is another, which leaves as it likes
         lifecycle.wait_while(Phase.SERVING)
         systemd.notify(os.environ, "STOPPING=1")
         _stop(server, settings, lifecycle)
-        if monitors is not None:
-            monitors.stop()
+        monitors.stop()
     except StoppedWhileStarting:
         log.info("stopped while the application was being loaded")
         SERVER_STATE.phase = Phase.STOPPED
@@ -161,19 +164,16 @@ def _start(server: Any) -> None:
         raise ApplicationError("the server could not be started") from error
 
 
-def _monitor(
-    server: Any, app: Any, settings: ServerSettings, metrics: RuntimeMetrics | None
-) -> Monitors | None:
-    """Start the monitors.  Switches: perhaps."""
-    if metrics is None:
-        return None
-    from baseplate_serve._monitors.choose import monitors_for  # noqa: PLC0415 (metrics are on)
-    from baseplate_serve._monitors.monitors import Monitors  # noqa: PLC0415 (likewise)
-
+def _monitor(server: Any, app: Any, settings: ServerSettings, metrics: RuntimeMetrics | None) -> Monitors:
+    """Start the monitors; without *metrics* those that somebody hears of all the same.  Switches: perhaps."""
     wanted = monitors_for(
         settings, server, pool=observers.told_pool(), reporters=observers.runtime_reporters(app)
     )
-    monitors = Monitors(wanted, metrics, observers.metrics_client(app))
+    if metrics is None:
+        client = observers.registered_client(app)
+        monitors = Monitors(heard_of(wanted, client), NoMetrics(), client)
+    else:
+        monitors = Monitors(wanted, metrics, observers.metrics_client(app))
     monitors.start()
     return monitors
 

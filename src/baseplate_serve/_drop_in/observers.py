@@ -98,16 +98,24 @@ def rpc_attributes(app: Any) -> Callable[[Any, Any], AbstractContextManager[Any]
     return around
 
 
-def metrics_client(app: Any) -> Any:
-    """What the application registered with `configure_observers()`, None where it has no Baseplate object.
-
-    One that sends nowhere where it has registered none: its clients are asked for their metrics all the same.
-    """
+def registered_client(app: Any) -> Any:
+    """The metrics client that the application registered with `configure_observers()`, or None."""
     baseplate = getattr(app, "baseplate", None)
     if baseplate is None or not real_baseplate_is_loaded():
         return None
-    if baseplate._metrics_client is not None:  # noqa: SLF001 (it has no other name)
-        return baseplate._metrics_client  # noqa: SLF001 (likewise)
+    return baseplate._metrics_client  # noqa: SLF001 (it has no other name)
+
+
+def metrics_client(app: Any) -> Any:
+    """Likewise, but None only where it has no Baseplate object.
+
+    One that sends nowhere where it has registered none: its clients are asked for their metrics all the same.
+    """
+    if getattr(app, "baseplate", None) is None or not real_baseplate_is_loaded():
+        return None
+    registered = registered_client(app)
+    if registered is not None:
+        return registered
     metrics = import_module("baseplate.lib.metrics")
     return metrics.Client(metrics.NullTransport(log_if_unconfigured=False), namespace="none")
 

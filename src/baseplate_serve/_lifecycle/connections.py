@@ -173,6 +173,10 @@ class Connections:
         for connection in self:
             connection.leave()
 
+    def busy(self) -> int:
+        """How many have a request in flight."""
+        return sum(1 for connection in self._open if connection.began_at is not None)
+
     def in_flight(self) -> list[InFlight]:
         """The requests in flight, oldest first."""
         now = monotonic()

@@ -6,13 +6,13 @@ What stands at the same place is one entry with a count: a hundred idle connecti
 from __future__ import annotations
 
 import gc
-import inspect
 import linecache
 import logging
 import sys
 import traceback
 from collections import defaultdict
 from dataclasses import dataclass
+from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -53,12 +53,8 @@ def log_everything(in_flight: Callable[[], list[InFlight]]) -> None:
     requests = in_flight()
     listing = "".join(f"\n  {request}" for request in requests)
     log.warning("SIGUSR1: %d requests in flight%s", len(requests), listing)
-    for kind, standing in (
-        ("greenlets", greenlets()),
-        ("asyncio tasks", tasks()),
-        ("native threads", threads()),
-    ):
-        found = list(standing)
+    greenlets, tasks = greenlets_and_tasks()
+    for kind, found in (("greenlets", greenlets), ("asyncio tasks", tasks), ("native threads", threads())):
         if found or kind != "asyncio tasks":
             log.warning("SIGUSR1: %d %s\n%s", len(found), kind, grouped(found))
 
@@ -84,27 +80,48 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(names[:NAMES_MAX]) + (", …" if len(names) > NAMES_MAX else "")
 
 
-def greenlets() -> Iterator[Standing]:
-    """Every greenlet of this thread that has begun and not ended."""
-    here = greenlet.getcurrent()
+def greenlets_and_tasks() -> tuple[list[Standing], list[Standing]]:
+    """Every greenlet of this thread that has begun and not ended; every asyncio task that isn't done.
+
+    Looks at each object there is, once, and at its type alone: what an object says its class is, is code of
+    the application's, which may fail or switch.
+    """
+    greenlets: list[Standing] = []
+    tasks: list[Standing] = []
+    # A synchronous service never imports it.
+    task_type: Any = getattr(sys.modules.get("asyncio"), "Task", ())
     for each in gc.get_objects():
-        if isinstance(each, greenlet.greenlet) and each:
-            frame = sys._getframe(1) if each is here else each.gr_frame  # noqa: SLF001 (its documented name)
-            if frame is not None:
-                name = _name(each)
-                if each is here:
-                    name += ", which writes this"
-                yield Standing(name, _stack(frame), *_spawned(each))
+        kind = type(each)
+        if issubclass(kind, greenlet.greenlet):
+            greenlets += _greenlet(each)
+        elif issubclass(kind, task_type):
+            tasks += _task(each)
+    return greenlets, tasks
+
+
+def _greenlet(each: Any) -> Iterator[Standing]:
+    here = each is greenlet.getcurrent()
+    frame = sys._getframe() if here else each.gr_frame  # noqa: SLF001 (its documented name)
+    if frame is not None:  # it has begun and not ended
+        name = _name(each) + (", which writes this" if here else "")
+        yield Standing(name, _stack(frame), *_spawned(each))
 
 
 def _spawned(each: Any) -> tuple[str, str]:
     """Where, and by whom: the tree that gevent keeps."""
     stack = getattr(each, "spawning_stack", None)
+    while stack and _is_constructor_of(each, stack):
+        stack = stack.f_back  # who called it is the one who wants to know
     if not stack:
         return "", ""
     by = each.spawning_greenlet()
     name = "an ended greenlet" if by is None else _name(by)
     return f"{stack.f_code.co_filename}:{stack.f_lineno}", name
+
+
+def _is_constructor_of(each: Any, frame: Any) -> bool:
+    constructors = (kind.__dict__.get("__init__") for kind in type(each).__mro__)
+    return any(getattr(each, "__code__", None) is frame.f_code for each in constructors)
 
 
 def _name(each: Any) -> str:
@@ -115,25 +132,22 @@ def _name(each: Any) -> str:
     return getattr(each, "name", None) or type(each).__name__
 
 
-def tasks() -> Iterator[Standing]:
-    """Every asyncio task that isn't done, of whichever loop, with the chain of what it awaits."""
-    asyncio: Any = sys.modules.get("asyncio")
-    if asyncio is None:
-        return  # a synchronous service never imports it
-    for each in gc.get_objects():
-        # Without a coroutine it is none yet: compat makes tasks ahead of what they will run.
-        if isinstance(each, asyncio.Task) and not each.done() and (coro := each.get_coro()) is not None:
-            chain = tuple(f"await {line}" for line in await_chain(coro))
-            yield Standing(each.get_name(), chain)
+def _task(each: Any) -> Iterator[Standing]:
+    """With the chain of what it awaits."""
+    # Without a coroutine it is none yet: compat makes tasks ahead of what they will run.
+    if not each.done() and (coro := each.get_coro()) is not None:
+        yield Standing(each.get_name(), tuple(f"await {line}" for line in await_chain(coro)))
 
 
 def await_chain(awaited: Any) -> Iterator[str]:
     """From a task's coroutine to what it waits for at last."""
     while awaited is not None:
-        kind = next((prefix for prefix in ("cr", "ag", "gi") if hasattr(awaited, f"{prefix}_frame")), None)
+        # Of the type, as above: what is awaited may be an object of the application's.
+        kind = next((each for each in ("cr", "ag", "gi") if hasattr(type(awaited), f"{each}_frame")), None)
         if kind is None:
             # `async for` awaits an object that doesn't tell its generator.
-            awaited = next(filter(inspect.isasyncgen, gc.get_referents(awaited)), None)
+            generators = (each for each in gc.get_referents(awaited) if type(each) is AsyncGeneratorType)
+            awaited = next(generators, None)
             continue
         frame = getattr(awaited, f"{kind}_frame")
         if frame is None:
@@ -142,12 +156,11 @@ def await_chain(awaited: Any) -> Iterator[str]:
         awaited = getattr(awaited, "gi_yieldfrom" if kind == "gi" else f"{kind}_await")
 
 
-def threads() -> Iterator[Standing]:
+def threads() -> list[Standing]:
     """Every native thread but this one."""
     this = gevent.get_hub().thread_ident
-    for ident, frame in sys._current_frames().items():  # noqa: SLF001 (its documented name)
-        if ident != this:
-            yield Standing(f"thread {ident:#x}", _stack(frame))
+    frames = sys._current_frames().items()  # noqa: SLF001 (its documented name)
+    return [Standing(f"thread {ident:#x}", _stack(frame)) for ident, frame in frames if ident != this]
 
 
 def _stack(frame: FrameType | None) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from gevent import get_hub, getcurrent
 from greenlet import GreenletExit
 
 from baseplate_serve._lifecycle.dump import log_everything, log_interrupted
+from baseplate_serve._lifecycle.forked import in_children
 from baseplate_serve._lifecycle.phase import Event, Phase
 
 if TYPE_CHECKING:
@@ -52,32 +53,50 @@ class Signals:
         self._lifecycle = lifecycle
         self._asked = 0
         self._main = getcurrent()
-        self._woken, self._wake = socket.socketpair()
-        self._dump_asked = get_hub().loop.async_()
+        self._loop = get_hub().loop
+        self._dump_asked = self._loop.async_()
         self._dump_asked.start(self._spawn_dump)
 
     def install(self) -> None:
         """Take over the stop signals and SIGUSR1; system calls they interrupt are resumed."""
-        # Python only notes that a signal came, and runs its handler between two instructions.  One that
-        # comes just before the hub polls would wait for the next event of an idle server, perhaps for
-        # ever; so each writes a byte that wakes the hub, the application's own signals included.
-        self._woken.setblocking(False)
-        self._wake.setblocking(False)
-        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
-        self._watcher = get_hub().loop.io(self._woken.fileno(), 1, ref=False)
-        self._watcher.start(self._drain)
+        self._wake_hub()
+        in_children(self, Signals._leave_to_parent)
         # gevent's os.fork() begins to listen for ended children after the first fork.  A child that has
         # ended by then would be waited for for ever.
-        get_hub().loop.install_sigchld()
+        self._loop.install_sigchld()
         for signum in STOP_SIGNALS:
             signal.signal(signum, self._on_stop)
             signal.siginterrupt(signum, False)
         signal.signal(signal.SIGUSR1, self._on_dump)
         signal.siginterrupt(signal.SIGUSR1, False)
 
+    def _wake_hub(self) -> None:
+        """Have every signal wake the hub, the application's own included.
+
+        Python only notes that a signal came, and runs its handler between two instructions.  One that comes
+        just before the hub polls would wait for the next event of an idle server, perhaps for ever.
+        """
+        self._woken, self._wake = socket.socketpair()
+        self._woken.setblocking(False)
+        self._wake.setblocking(False)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        self._watcher = self._loop.io(self._woken.fileno(), 1, ref=False)
+        self._watcher.start(self._drain)
+
     def _drain(self) -> None:
         with suppress(BlockingIOError):
             os.read(self._woken.fileno(), 4096)
+
+    def _leave_to_parent(self) -> None:
+        """In a forked child: a stop signal ends it, as it has nobody to serve, and wakes no one else."""
+        self._watcher.stop()
+        inherited = self._woken, self._wake
+        self._wake_hub()
+        for sock in inherited:
+            sock.close()
+        for signum in STOP_SIGNALS:
+            if signal.getsignal(signum) == self._on_stop:
+                signal.signal(signum, signal.SIG_DFL)
 
     def on_hangup(self, reload: Callable[[], None]) -> None:
         """Call *reload* in a greenlet on SIGHUP, unless the application handles that itself."""

@@ -193,7 +193,8 @@ POOL_CONNECTIONS = _declare(
     "runtime_pool_connections",
     "gauge",
     "connections",
-    "Connections of a pool that `baseplate_serve.monitoring.watch_pool` was told of: 'in_use' or 'idle'.",
+    "Connections of a pool that `baseplate_serve.monitoring.watch_pool` was told of: 'in_use' or 'idle'.  "
+    "NaN while it cannot be read.",
     "Is a pool the bottleneck?",
     labels=("pool", "state"),
 )

@@ -17,6 +17,7 @@ from gevent import get_hub
 from gevent.pool import Pool
 from gevent.pywsgi import LoggingLogAdapter, WSGIHandler, WSGIServer
 
+from baseplate_serve._lifecycle.forked import in_children, silence
 from baseplate_serve._metrics.slot import Slot, forget_the_dead, take_slot, wanted_slot
 from baseplate_serve._sockets.bind import BACKLOG, OwnListener, bind
 from baseplate_serve._sockets.shut import shut
@@ -207,6 +208,7 @@ class _ScrapeServer(WSGIServer):
     def __init__(self, listener: socket.socket, application: WSGIApplication) -> None:
         self._clients: set[Any] = set()  # accepted sockets, not closed yet
         self._greenlets = Pool()  # one for each of them; without a limit
+        in_children(self, _ScrapeServer._leave_to_parent)
         super().__init__(
             listener,
             application,
@@ -215,6 +217,9 @@ class _ScrapeServer(WSGIServer):
             handler_class=_OneScrape,
             spawn=self._greenlets,
         )
+
+    def _leave_to_parent(self) -> None:
+        silence(*self._clients)
 
     def handle(self, sock: Any, address: Any) -> None:  # gevent calls it in a greenlet of its own
         deadline = get_hub().loop.timer(CONNECTION_S)

@@ -5,7 +5,7 @@ monitors.py          runs them: once a second for Prometheus, every ten for Base
 choose.py            which of them the settings ask for
 requests.py          requests, bytes, refusals, the phase: always
 lag.py               how late the hub is: always
-coroutines.py        the asyncio loop: where the server has one
+coroutines.py        the asyncio loop: always, where there is one
 concurrency.py       monitoring.concurrency
 connection_pool.py   monitoring.connection_pool
 blocked_hub.py       monitoring.blocked_hub

@@ -1,7 +1,9 @@
 """``monitoring.blocked_hub``: who keeps the hub, for how long, and where.
 
-gevent's monitoring thread counts the switches between greenlets; a coroutine runs in a greenlet, too.
-Several times within the limit it looks whether there was one, and takes the stack of what runs if not.
+Every switch between greenlets is seen: from the one out of the hub to the next one into it nobody else is
+served, whatever is switched to in between (coroutines, greenlets of an application's own making).  That says
+that the hub was blocked, and exactly for how long, also by C code that lets no other thread run.  Where, a
+thread of our own sees, which looks several times within the limit.
 """
 
 from __future__ import annotations
@@ -9,105 +11,142 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-import warnings
 from collections import deque
 from dataclasses import dataclass
-from time import monotonic
+from math import inf
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import gevent
-from gevent import config
+import greenlet
+from gevent import monkey
 
 from baseplate_serve._metrics import declared
 from baseplate_serve._monitors.monitor import REPORTED_MAX, Monitor, Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import timedelta
 
     from baseplate_serve._metrics.declared import RuntimeMetrics
 
 log = logging.getLogger("baseplate_serve.monitoring")
 
-LOOKS = 4  # within the limit: a blockage is known that exactly, both ways
-LOOK_MIN_S = 0.005  # gevent's thread sleeps that long at least
-SELDOM_S = 3600.0
+LOOKS = 4  # within the limit
+LOOK_MIN_S = 0.005
+UNSEEN = "  no Python code: something in C that lets no other thread run"
+
+# The thread is a native one.
+start_native_thread = monkey.get_original("_thread", "start_new_thread")
+sleep_in_native_thread = monkey.get_original("time", "sleep")
+
+
+@dataclass
+class Look:
+    """What ran, out of the hub since *began_at*."""
+
+    began_at: float
+    at: float
+    who: str
+    stack: traceback.StackSummary | None
 
 
 @dataclass
 class Blockage:
-    """What blocks, or blocked."""
+    """What blocked, and where, if a look fell into it."""
 
-    began_at: float
+    took_s: float
     who: str
-    stack: str
-    took_s: float = 0.0
+    look: Look | None
 
 
 class BlockedHubMonitor(Monitor):
-    """Reports each time that the hub is kept for longer than *limit*."""
+    """Reports each time that the hub is kept for longer than *limit*, by *clock*."""
 
-    def __init__(self, limit: timedelta) -> None:
+    option = "monitoring.blocked_hub"
+    logs = True
+
+    def __init__(self, limit: timedelta, clock: Callable[[], float] = perf_counter) -> None:
         self._limit_s = limit.total_seconds()
+        self._clock = clock
         self._hub: Any = gevent.get_hub()
-        self._thread: Any = None
-        self._tracer: Any = None  # the thread's, which may outlive our `stop` for a moment
-        self._switched_at = monotonic()
-        self._current: Blockage | None = None
+        self._on = False
+        self._traced_before: Any = None  # somebody else's function for this
+        self._began_at = inf  # when the hub was left; inf: it is there
+        self._running: Any = None  # the greenlet that runs
+        self._look: Look | None = None  # the last one that fell into a blockage, or might have
         self._over: deque[Blockage] = deque()
         self._to_report: deque[float] = deque(maxlen=REPORTED_MAX)
 
     def start(self) -> None:
-        """Switches: yes."""
         if self._limit_s <= 0:
             raise Unavailable("monitoring.blocked_hub is off: it needs a duration of more than 0")
-        gevent.sleep(0)  # the thread takes a hub that has never run for one that is dead, and ends
-        look_s = max(self._limit_s / LOOKS, LOOK_MIN_S)
-        config.max_blocking_time = look_s  # the thread sleeps as long before it learns of ours
-        config.print_blocking_reports = False
-        config.monitor_thread = True
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Unable to monitor memory usage")  # nobody has asked it to
-            self._thread = self._hub.start_periodic_monitoring_thread()
-        config.monitor_thread = False  # the hubs of worker threads need none
-        self._tracer = self._thread._greenlet_tracer  # noqa: SLF001 (gevent has no other name for it)
-        self._switched_at = monotonic()
-        self._thread.add_monitoring_function(self._look, look_s)
-        config.max_blocking_time = SELDOM_S  # gevent's own look, which keeps no duration
+        self._on = True
+        self._running, self._began_at = greenlet.getcurrent(), self._clock()
+        self._traced_before = greenlet.settrace(self._switched)
+        start_native_thread(self._look_always, ())
 
     def stop(self) -> None:
-        if self._thread is not None:
-            self._thread.kill()
-            self._thread = self._hub.periodic_monitoring_thread = None
+        if self._on:
+            self._on = False
+            greenlet.settrace(self._traced_before)
 
     def collect(self, metrics: RuntimeMetrics) -> None:
         while self._over:
             over = self._over.popleft()
             metrics(declared.HUB_BLOCKED).observe(over.took_s)
             self._to_report.append(over.took_s)
-            log.warning("the hub was blocked for %.3f s by %s:\n%s", over.took_s, over.who, over.stack)
+            log.warning("the hub was blocked for %.3f s by %s:\n%s", over.took_s, over.who, _where(over.look))
 
     def report(self, batch: Any) -> None:
         while self._to_report:
             batch.timer("hub_blocked").send(self._to_report.popleft())
 
-    def _look(self, hub: Any) -> None:
-        """In the monitoring thread, which must not use what gevent has patched: only notes."""
-        blocked = self._tracer.did_block_hub(hub)  # since the last time; who, too
-        now = monotonic()
-        if not blocked:
-            if self._current is not None:
-                self._current.took_s = now - self._current.began_at
-                self._over.append(self._current)
-                self._current = None
-            self._switched_at = now
-        elif self._current is None and now - self._switched_at >= self._limit_s:
-            self._current = Blockage(self._switched_at, _name(blocked[1]), _stack(hub))
+    def _switched(self, event: str, greenlets: tuple[Any, Any]) -> None:
+        """Called by every switch: the greenlet that was left, and the one that runs now."""
+        left, self._running = greenlets
+        if self._running is self._hub:
+            took_s = self._clock() - self._began_at
+            self._began_at, began_at = inf, self._began_at
+            if took_s >= self._limit_s:
+                look = self._look if self._look is not None and self._look.began_at == began_at else None
+                self._over.append(Blockage(took_s, _name(left) if look is None else look.who, look))
+        elif left is self._hub:
+            self._began_at = self._clock()
+        if self._traced_before is not None:
+            self._traced_before(event, greenlets)
+
+    def _look_always(self) -> None:
+        """In the thread, which must not use what gevent has patched: only notes."""
+        every_s = max(self._limit_s / LOOKS, LOOK_MIN_S)
+        while self._on:
+            sleep_in_native_thread(every_s)
+            self.look()
+
+    def look(self) -> None:
+        """Note what runs, if it has for nearly the limit: it may be over before the next look."""
+        began_at, last, now = self._began_at, self._look, self._clock()
+        if now - began_at < self._limit_s * (1 - 1 / LOOKS):
+            return
+        if last is not None and last.began_at == began_at and last.at - began_at >= self._limit_s:
+            return  # one where the limit was over is enough
+        who = _name(self._running)
+        frame = sys._current_frames().get(self._hub.thread_ident)  # noqa: SLF001 (its documented name)
+        if frame is not None and frame.f_code is self._switched.__code__:
+            frame = frame.f_back
+        stack = None
+        if frame is not None:
+            stack = traceback.StackSummary.extract(traceback.walk_stack(frame), lookup_lines=False)
+        if self._began_at == began_at:  # still
+            self._look = Look(began_at, now, who, stack)
 
 
-def _name(active: Any) -> str:
-    return getattr(active, "name", None) or type(active).__name__
+def _name(running: Any) -> str:
+    return getattr(running, "name", None) or type(running).__name__
 
 
-def _stack(hub: Any) -> str:
-    frame = sys._current_frames().get(hub.thread_ident)  # noqa: SLF001 (its documented name)
-    return "".join(traceback.format_stack(frame)).rstrip() if frame is not None else "  no Python code"
+def _where(look: Look | None) -> str:
+    if look is None or look.stack is None:
+        return UNSEEN
+    look.stack.reverse()
+    return "".join(look.stack.format()).rstrip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from baseplate_serve._monitors.coroutines import LoopMonitor
 from baseplate_serve._monitors.lag import LagMonitor
 from baseplate_serve._monitors.requests import PhaseMonitor, RequestMonitor
 from baseplate_serve.state import SERVER_STATE
@@ -26,12 +27,9 @@ def monitors_for(
     ours = hasattr(server, "connections")
     yield PhaseMonitor(SERVER_STATE)
     yield LagMonitor()
+    yield LoopMonitor()
     if ours:
         yield RequestMonitor(server)
-        if server.coroutines is not None:
-            from baseplate_serve._monitors.coroutines import LoopMonitor  # noqa: PLC0415 (imports asyncio)
-
-            yield LoopMonitor(server.coroutines.loop)
     if settings.concurrency and ours:
         from baseplate_serve._monitors.concurrency import ConcurrencyMonitor  # noqa: PLC0415 (it is on)
 

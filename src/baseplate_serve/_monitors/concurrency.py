@@ -21,11 +21,11 @@ class ConcurrencyMonitor(Monitor):
 
     def collect(self, metrics: RuntimeMetrics) -> None:
         metrics(declared.OPEN_CONNECTIONS).set(len(self._server.connections))
-        metrics(declared.ACTIVE_REQUESTS).set(len(self._server.in_flight()))
+        metrics(declared.ACTIVE_REQUESTS).set(self._server.connections.busy())
 
     def report(self, batch: Any) -> None:
         batch.gauge("open_connections").replace(len(self._server.connections))
-        batch.gauge("active_requests").replace(len(self._server.in_flight()))
+        batch.gauge("active_requests").replace(self._server.connections.busy())
 
 
 class PoolConcurrencyMonitor(Monitor):

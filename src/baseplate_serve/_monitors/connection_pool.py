@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 from baseplate_serve import monitoring
@@ -25,21 +26,30 @@ class ConnectionPoolMonitor(Monitor):
     fails is asked again the next time: a pool may be closed, and opened again.
     """
 
+    option = "monitoring.connection_pool"
+
     def __init__(self, reporters: Mapping[str, Callable[[Any], None]]) -> None:
         self._reporters = reporters
-        self._failing: set[str] = set()  # and that was said
+        self._failing: set[tuple[str, str]] = set()  # kind and name; and that was said
+        self._shown: dict[tuple[Any, ...], float] = {}  # what `metrics` is called with, and the figure
 
     def collect(self, metrics: RuntimeMetrics) -> None:
+        # What cannot be read, or is not watched any more, must not look as it did at last.  A file of metrics
+        # forgets nothing: there is no figure, so they say.
+        figures: dict[tuple[Any, ...], float] = dict.fromkeys(self._shown, nan)
         for name, use in self._uses():
-            metrics(declared.POOL_CONNECTIONS, name, "in_use").set(use.in_use)
-            metrics(declared.POOL_CONNECTIONS, name, "idle").set(use.idle)
+            figures[declared.POOL_CONNECTIONS, name, "in_use"] = use.in_use
+            figures[declared.POOL_CONNECTIONS, name, "idle"] = use.idle
             if use.limit is not None:
-                metrics(declared.POOL_LIMIT, name).set(use.limit)
+                figures[declared.POOL_LIMIT, name] = use.limit
+        for key, figure in figures.items():
+            metrics(*key).set(figure)
+        self._shown = figures
 
     def report(self, batch: Any) -> None:
         for name, reporter in self._reporters.items():
             batch.base_tags["client"] = name
-            self._try(name, lambda: reporter(batch))  # noqa: B023 (called at once)
+            self._try("client", name, lambda: reporter(batch))  # noqa: B023 (called at once)
             del batch.base_tags["client"]
         for name, use in self._uses():
             tags = {"client": name}
@@ -48,17 +58,17 @@ class ConnectionPoolMonitor(Monitor):
                 batch.gauge("pool.size", tags=tags).replace(use.limit)
 
     def _uses(self) -> list[tuple[str, PoolUse]]:
-        uses = [(name, self._try(name, read)) for name, read in monitoring.watched_pools().items()]
+        uses = [(name, self._try("pool", name, read)) for name, read in monitoring.watched_pools().items()]
         return [(name, use) for name, use in uses if use is not None]
 
-    def _try(self, name: str, call: Callable[[], Any]) -> Any:
+    def _try(self, kind: str, name: str, call: Callable[[], Any]) -> Any:
         """What *call* returns; None if it fails, which is said the first time."""
         try:
             told = call()
         except Exception:
-            if name not in self._failing:
+            if (kind, name) not in self._failing:
                 log.warning("the connection pool of %s cannot be read", name, exc_info=True)
-            self._failing.add(name)
+            self._failing.add((kind, name))
             return None
-        self._failing.discard(name)
+        self._failing.discard((kind, name))
         return told

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class GcTimingMonitor(Monitor):
     """Is called by the collector before and after."""
 
+    option = "monitoring.gc.timing"
+
     def __init__(self) -> None:
         self._began_at = 0.0
         self._to_collect: list[tuple[int, float]] = []  # generation, seconds

@@ -18,6 +18,9 @@ class Unavailable(Exception):
 class Monitor:
     """Looks at something now and then.  Nothing here switches greenlets, unless it says so."""
 
+    option = ""  # of those that are off by default: what switches it on
+    logs = False  # what it finds is in the log, besides
+
     def start(self) -> None:
         """Begin.  Raises: Unavailable."""
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
+from baseplate_serve._lifecycle.forked import end_greenlet, in_children
 from baseplate_serve._monitors.monitor import Monitor, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from baseplate_serve._metrics.declared import RuntimeMetrics
 
@@ -21,6 +22,27 @@ log = logging.getLogger("baseplate_serve.monitoring")
 
 COLLECT_S = 1.0  # gauges of a worker are read from its file by whichever worker is scraped
 REPORT_S = 10  # aligned to the clock, as Baseplate's are: services that are summed report at the same moment
+
+
+def heard_of(monitors: Iterable[Monitor], client: Any) -> Iterator[Monitor]:
+    """Those that tell something where there is no Prometheus: in the log, or to *client*.
+
+    Warns of others that somebody has switched on.
+    """
+    unheard = []
+    for monitor in monitors:
+        reports = type(monitor).report is not Monitor.report
+        if monitor.logs or (client is not None and reports):
+            yield monitor
+        elif monitor.option:
+            unheard.append(monitor.option)
+    if unheard:
+        log.warning(
+            "%s cannot be shown: metrics.enabled is false, and the application has no metrics client of "
+            "Baseplate's; switch metrics on, or %s off",
+            ", ".join(unheard),
+            "it" if len(unheard) == 1 else "them",
+        )
 
 
 class Monitors:
@@ -37,16 +59,27 @@ class Monitors:
 
     def start(self) -> None:
         """Begin.  Switches: perhaps."""
+        in_children(self, Monitors._leave_to_parent)
         self._each(lambda monitor: monitor.start())
+        if not self._monitors:
+            return
         self.collect()
         self._greenlets = [gevent.spawn(self._collect_always)]
         if self._client is not None:
             self._greenlets.append(gevent.spawn(self._report_always))
 
     def stop(self) -> None:
-        """Collect a last time and end.  Switches: perhaps."""
+        """Collect a last time and end.  Switches: yes."""
         gevent.killall(self._greenlets)
         self.collect()
+        for monitor in self._monitors:
+            monitor.stop()
+        gevent.sleep(0)  # what they have killed ends now
+
+    def _leave_to_parent(self) -> None:
+        """In a forked child: what it inherited was counted by its parent."""
+        for greenlet in self._greenlets:
+            end_greenlet(greenlet)
         for monitor in self._monitors:
             monitor.stop()
 
@@ -68,12 +101,17 @@ class Monitors:
             self.collect()
 
     def _report_always(self) -> None:
+        failing = False  # and that was said
         while True:
             gevent.sleep(REPORT_S - time() % REPORT_S)
             try:
                 self.report()
-            except OSError as error:
-                log.warning("Baseplate's metrics client could not send: %s", error)
+            except Exception:
+                if not failing:
+                    log.warning("Baseplate's metrics client fails, and is asked again", exc_info=True)
+                failing = True
+            else:
+                failing = False
 
     def _each(self, call: Callable[[Monitor], None]) -> None:
         for monitor in tuple(self._monitors):

@@ -11,6 +11,8 @@ from io import StringIO
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
+import gevent
+
 from baseplate_serve._monitors.monitor import Monitor, Unavailable
 
 if TYPE_CHECKING:
@@ -30,9 +32,15 @@ class RefCycleMonitor(Monitor):
     stops everything.
     """
 
+    option = "monitoring.gc.refcycle"
+    logs = True
+
     def __init__(self, directory: str) -> None:
         self._directory = directory
         self._next_at = monotonic() + EVERY_S
+        self._was_enabled = gc.isenabled()  # it may be off for a reason of the application's
+        self._looking: gevent.Greenlet[..., Any] | None = None
+        self._failure: Exception | None = None
 
     def start(self) -> None:
         if not os.path.isdir(self._directory) or not os.access(self._directory, os.W_OK):
@@ -42,16 +50,29 @@ class RefCycleMonitor(Monitor):
         if shutil.which("dot") is None:
             raise Unavailable("monitoring.gc.refcycle is off: there is no program dot; install graphviz")
         log.warning("automatic garbage collection is off, to watch for reference cycles")
+        self._was_enabled = gc.isenabled()
         gc.disable()
 
     def stop(self) -> None:
-        gc.enable()
+        if self._looking is not None:
+            self._looking.kill(block=False)
+        if self._was_enabled:
+            gc.enable()
 
     def collect(self, metrics: RuntimeMetrics) -> None:
+        """Raises: OSError, subprocess.SubprocessError; what the last look did."""
         del metrics
-        if monotonic() >= self._next_at:
+        if self._failure is not None:
+            raise self._failure
+        if monotonic() >= self._next_at and not self._looking:
             self._next_at = monotonic() + EVERY_S
+            self._looking = gevent.spawn(self._look)  # `dot` may take long: other monitors go on
+
+    def _look(self) -> None:
+        try:
             self.look()
+        except (OSError, subprocess.SubprocessError) as error:
+            self._failure = error
 
     def look(self) -> str | None:
         """Collect now; the file that was drawn, if there was anything.  Switches: yes, while it is drawn.

@@ -13,9 +13,9 @@ from gevent.server import StreamServer
 from greenlet import GreenletExit
 
 from baseplate_serve._lifecycle.connections import Connection, Connections, InFlight
+from baseplate_serve._lifecycle.forked import in_children, serving_here, silence
 from baseplate_serve._lifecycle.watch import Watch
 from baseplate_serve._servers.entrance import Entrance
-from baseplate_serve._servers.forked import serving_here
 from baseplate_serve._settings.patience import Patience
 from baseplate_serve._sockets.bind import OwnListener, no_delay
 from baseplate_serve._sockets.leave import HANDSHAKE_S, refuse_handshakes
@@ -59,6 +59,7 @@ class GracefulServer(StreamServer):
         self.connections = Connections()
         self._watch = Watch(self.connections, Patience.chosen(vars(settings), patience))
         self.abandoned = 0  # requests cut off, ever
+        self._left_to_parent = False  # this is a forked child
         self.deadline = 0.0  # of the stop, by the monotonic clock
         self._complain_at = 0.0  # when it may be logged again that no connection can be accepted, by the same
         self._clean_up_by = 0.0  # when what was cut off has to have cleaned up, by the same
@@ -75,6 +76,8 @@ class GracefulServer(StreamServer):
 
     def handle(self, sock: Any, address: Any) -> None:
         """Serve one connection.  gevent calls it in a greenlet of its own.  Switches: yes."""
+        if self._left_to_parent:
+            return  # accepted before the fork
         connection = Connection(sock, address)
         self.connections.add(connection)
         try:
@@ -119,6 +122,12 @@ class GracefulServer(StreamServer):
         super().start()
         serving_here()
         self._watch.start()
+        in_children(self, GracefulServer._leave_to_parent)
+
+    def _leave_to_parent(self) -> None:
+        self._left_to_parent = True
+        self._watch.stop()
+        silence(*(connection.sock for connection in self.connections))
 
     def stop(self, timeout: float | None = None) -> None:
         """Close the listener, let every connection go, cut off what is left after *timeout* seconds.

@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from baseplate_serve._lifecycle.forked import in_children, silence
 from baseplate_serve._sockets import systemd
 from baseplate_serve._sockets.bind import BACKLOG, OwnListener, bind, no_delay
 from baseplate_serve._sockets.names import address_name
@@ -74,4 +75,5 @@ def _adopt(fd: int, variable: str) -> socket.socket:
         sock.close()
         raise EndpointError(f"{variable}: descriptor {fd} is no stream socket")
     no_delay(sock)
+    in_children(sock, silence)
     return sock

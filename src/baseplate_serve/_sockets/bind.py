@@ -12,6 +12,7 @@ import socket
 import stat
 from typing import TYPE_CHECKING, Any
 
+from baseplate_serve._lifecycle.forked import in_children, silence
 from baseplate_serve.errors import EndpointError
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ class OwnListener(socket.socket):
         """Note that binding has made the socket file *path*."""
         found = os.stat(path)
         self._file = (path, found.st_dev, found.st_ino)
+
+    def _leave_to_parent(self) -> None:
+        self._file = None
+        silence(self)
 
     def remove_file(self) -> None:
         """Remove the socket file, unless somebody has put another in its place.  It may be closed by now."""
@@ -55,6 +60,7 @@ def bind(endpoint: EndpointConfiguration) -> OwnListener:
     else:
         family, address = _resolve(endpoint, *endpoint.address)
     listener = OwnListener(family, socket.SOCK_STREAM)
+    in_children(listener, OwnListener._leave_to_parent)  # noqa: SLF001 (this module's own class)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family != socket.AF_UNIX:

@@ -5,13 +5,13 @@ watchdog that is fed over it (sd_watchdog_enabled(3)).
 from __future__ import annotations
 
 import logging
-import os
 import re
 import socket
 from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub
 
+from baseplate_serve._lifecycle.forked import in_children
 from baseplate_serve.errors import EndpointError
 
 if TYPE_CHECKING:
@@ -61,7 +61,6 @@ class Watchdog:
 
     def __init__(self, environ: Mapping[str, str], *, pid: int) -> None:
         self._environ = environ
-        self._pid = pid
         # Four times as often as we have to: what keeps the hub for less than three quarters does no harm.
         self._every_s = _watchdog_s(environ, pid) / 4
         self._timer: Any = None
@@ -70,7 +69,8 @@ class Watchdog:
         """Feed it from now on, if there is one.  Switches: no."""
         if self._every_s:
             self._timer = get_hub().loop.timer(0, self._every_s, ref=False)
-            self._timer.start(self._feed)
+            self._timer.start(notify, self._environ, "WATCHDOG=1")
+            in_children(self, Watchdog.stop)  # a child must not speak for us
 
     def stop(self) -> None:
         """Switches: no."""
@@ -78,10 +78,6 @@ class Watchdog:
             self._timer.stop()
             self._timer.close()
             self._timer = None
-
-    def _feed(self) -> None:
-        if os.getpid() == self._pid:  # a forked child inherits the timer, and must not speak for us
-            notify(self._environ, "WATCHDOG=1")
 
 
 def _watchdog_s(environ: Mapping[str, str], pid: int) -> float:

@@ -7,11 +7,11 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from baseplate_serve._lifecycle.forked import leave_if_forked
 from baseplate_serve._servers.asgi.body import Body
 from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded, was_cancelled
 from baseplate_serve._servers.asgi.outbox import ClientGone
 from baseplate_serve._servers.asgi.response import Response
-from baseplate_serve._servers.forked import leave_if_forked
 from baseplate_serve._servers.http.limits import DISCARD_MAX
 from baseplate_serve._servers.http.refusal import FAILED, Refused
 

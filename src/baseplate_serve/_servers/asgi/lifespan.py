@@ -8,9 +8,9 @@ from time import monotonic
 from typing import Any
 
 import compat
+from baseplate_serve._lifecycle.forked import leave_if_forked
 from baseplate_serve._lifecycle.signals import StoppedWhileStarting
 from baseplate_serve._servers.asgi.cancel import was_cancelled
-from baseplate_serve._servers.forked import leave_if_forked
 from baseplate_serve.errors import ApplicationError
 
 log = logging.getLogger("baseplate_serve.asgi")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from baseplate_serve._lifecycle.forked import in_children
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -30,6 +32,7 @@ class Pulse:
         self._heard_at = self._loop.time()
         if self._interval:
             self._timer = self._loop.call_later(self._interval, self._look)
+            in_children(self, Pulse.stop)
 
     def stop(self) -> None:
         """Switches: no."""

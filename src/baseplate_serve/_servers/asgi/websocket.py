@@ -19,6 +19,7 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError
 
+from baseplate_serve._lifecycle.forked import leave_if_forked
 from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded, was_cancelled
 from baseplate_serve._servers.asgi.close_codes import (
     ABNORMAL,
@@ -35,7 +36,6 @@ from baseplate_serve._servers.asgi.news import News
 from baseplate_serve._servers.asgi.outbox import ClientGone
 from baseplate_serve._servers.asgi.pulse import Pulse
 from baseplate_serve._servers.asgi.response import Response
-from baseplate_serve._servers.forked import leave_if_forked
 from baseplate_serve._servers.graceful import CLEAN_UP_S
 from baseplate_serve._servers.http.refusal import FAILED, Refused
 

@@ -15,7 +15,7 @@ import gevent
 from gevent.exceptions import ConcurrentObjectUseError
 from greenlet import GreenletExit
 
-from baseplate_serve._servers.forked import leave_if_forked
+from baseplate_serve._lifecycle.forked import leave_if_forked
 from baseplate_serve._servers.http.body import CLIENT_LEFT, NO_BODY, Body, BodyRefused, ClientLeft
 from baseplate_serve._servers.http.handler import describe
 from baseplate_serve._servers.http.head import Head

@@ -10,8 +10,8 @@ from greenlet import GreenletExit
 from thrift.protocol.TProtocol import TProtocolException
 from thrift.Thrift import TApplicationException, TMessageType
 
+from baseplate_serve._lifecycle.forked import leave_if_forked
 from baseplate_serve._logs.trace import current_request_headers, from_theader
-from baseplate_serve._servers.forked import leave_if_forked
 from baseplate_serve._servers.graceful import GracefulServer
 from baseplate_serve._servers.thrift.header import MalformedMessage
 from baseplate_serve._servers.thrift.protocol import Protocol
