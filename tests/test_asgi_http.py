@@ -268,7 +268,11 @@ async def too_little(_scope, _receive, send):
 
 
 async def no_field(_scope, _receive, send):
-    await reply(send, b"", headers=[(b"x", b"a\r\nb: c")])
+    await reply(send, b"", headers=[(b"x", b"hunter2\r\nb: c")])
+
+
+async def no_name(_scope, _receive, send):
+    await reply(send, b"", headers=[(b"x: hunter2", b"")])
 
 
 async def unknown_message(_scope, _receive, send):
@@ -284,7 +288,8 @@ async def unknown_message(_scope, _receive, send):
         (body_first, "has a body and was not started"),
         (too_much, "longer than its Content-Length"),
         (too_little, "5 bytes shorter than its Content-Length"),
-        (no_field, "no header field"),
+        (no_field, "in the value of a header: b'x'"),
+        (no_name, "a header's name is none"),
         (unknown_message, "no message of http: 'http.nonsense'"),
     ],
 )
