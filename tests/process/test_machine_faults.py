@@ -18,6 +18,7 @@ import pytest
 from deadline import DEADLINE_S, wait_for
 from load import HttpLoad, ThriftLoad
 from processes import ServerProcess, serve, write_service
+from programs import needs
 from test_handler_faults import KINDS, ask, start
 
 pytestmark = pytest.mark.process
@@ -154,7 +155,7 @@ def test_who_was_stopped_reads_before_it_judges(tmp_path, kind):
 FAKETIME = next(iter(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), "")
 
 
-@pytest.mark.skipif(not FAKETIME, reason="libfaketime is not installed")
+@needs("libfaketime", FAKETIME)
 @pytest.mark.parametrize(
     ("kind", "jump"), [("wsgi", "+2d"), ("wsgi", "-2d"), ("thrift", "+2d"), ("thrift", "-2d")]
 )
