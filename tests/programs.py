@@ -5,6 +5,8 @@ them all.
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 
 import pytest
 
@@ -18,3 +20,10 @@ def needs(what, found):
     if not found and os.environ.get("REQUIRE_PROGRAMS"):
         pytest.fail(reason, pytrace=False)
     return pytest.mark.skipif(not found, reason=reason)
+
+
+needs_namespaces = pytest.mark.skipif(
+    shutil.which("unshare") is None
+    or subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode != 0,
+    reason="mounts of a process's own need namespaces, which are not allowed here",
+)
