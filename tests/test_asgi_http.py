@@ -282,7 +282,11 @@ async def two_lengths(_scope, _receive, send):
 
 
 async def no_field(_scope, _receive, send):
-    await reply(send, b"", headers=[(b"x", b"a\r\nb: c")])
+    await reply(send, b"", headers=[(b"x", b"hunter2\r\nb: c")])
+
+
+async def no_name(_scope, _receive, send):
+    await reply(send, b"", headers=[(b"x: hunter2", b"")])
 
 
 async def unknown_message(_scope, _receive, send):
@@ -301,7 +305,8 @@ async def unknown_message(_scope, _receive, send):
         (no_length, "Content-Length is no number"),
         (no_decimal_length, "Content-Length is no number"),
         (two_lengths, "Content-Length is given twice"),
-        (no_field, "no header field"),
+        (no_field, "in the value of a header: b'x'"),
+        (no_name, "a header's name is none"),
         (unknown_message, "no message of http: 'http.nonsense'"),
     ],
 )

@@ -16,6 +16,7 @@ from thrift.protocol.TCompactProtocol import TCompactProtocol
 from thrift.transport.TTransport import TMemoryBuffer
 
 from fuzzing import Fuzzed, examples, kept, mutated
+from programs import needs
 from test_thrift_limits import SENT, codec  # noqa: F401 (a fixture)
 from testing_idl import Testing
 from thrift_harness import Handler, client, serving
@@ -84,7 +85,7 @@ def every_type(tmp_path_factory):
     sys.path.remove(str(folder))
 
 
-@pytest.mark.skipif(shutil.which("thrift") is None, reason="the Thrift compiler is not installed")
+@needs("the Thrift compiler", shutil.which("thrift"))
 @pytest.mark.parametrize("dialect", SENT)
 def test_every_type_survives_any_bytes(codec, every_type, dialect):  # noqa: F811
     languages, types = every_type

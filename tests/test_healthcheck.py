@@ -27,10 +27,11 @@ from baseplate_serve._sockets import client
 from baseplate_serve.health import BaseplateServiceV2
 from baseplate_serve.health.ttypes import IsHealthyProbe
 from baseplate_serve.healthcheck import main, run_healthchecks
+from programs import needs
 
 HEALTH = Path(health.__file__).parent
 COMPILER = shutil.which("thrift")
-needs_compiler = pytest.mark.skipif(COMPILER is None, reason="the Thrift compiler is not installed")
+needs_compiler = needs("the Thrift compiler", COMPILER)
 
 IPV4, IPV6, UNIX = "127.0.0.1", "::1", "unix"
 

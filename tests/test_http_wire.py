@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from baseplate_serve._servers.http.head import _keys
+from baseplate_serve._servers.http.remembered import REMEMBERED_MAX
 from http_corpus import BAD_FIELDS, BAD_FRAMING, INVALID, VALID, chunked, get, post
 from http_harness import FEEDS, Seen, exchange, responses
 
@@ -78,6 +80,18 @@ def test_a_name_with_an_underscore_never_stands_for_one_with_a_dash():
     assert body == b""
     assert "CONTENT_LENGTH" not in environ
     assert "HTTP_TRANSFER_ENCODING" not in environ
+
+
+def test_what_is_remembered_of_names_has_room_for_those_in_use():
+    """Names cost time when they are new; who sends new ones for ever fills no memory with them."""
+    long = [b"X-%d-%b" % (number, b"x" * 60) for number in range(50)]
+    short = [b"X-%d" % number for number in range(REMEMBERED_MAX)]
+    for names in (long, short, [b"X-Mine"]):
+        for name in names:
+            exchange(Seen(), [get(name + b": y\r\n")])
+    assert _keys[b"X-Mine"] == "HTTP_X_MINE"
+    assert len(_keys) <= REMEMBERED_MAX
+    assert not any(name in _keys for name in long)
 
 
 def test_fields_of_one_name_are_joined():

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import socket
 import time
+from dataclasses import replace
 
 import gevent
 import pytest
 
 import asgi_harness
 from asgi_harness import connected, everything
+from baseplate_serve._lifecycle import watch
+from baseplate_serve._lifecycle.connections import Connection
+from baseplate_serve._settings.patience import THRIFT
 from baseplate_serve.thrift import make_server as make_thrift_server
 from deadline import DEADLINE_S, wait_for
 from testing_idl import Testing
@@ -273,3 +277,21 @@ def test_a_thrift_client_that_takes_no_reply_is_disconnected(thrift_serving):
         silent.send_echo("x" * 50_000_000)
         wait_for(lambda: refusals(server, "send_timeout"), "the disconnection")
         wait_for(lambda: not len(server.connections), "the end of the connection")
+
+
+def test_a_look_that_comes_late_judges_nobody_nor_does_the_one_right_behind_it(monkeypatch):
+    """Who was stopped (SIGSTOP) has not read what came meanwhile, and libev makes up for the late look."""
+    now = 0.0
+    monkeypatch.setattr(watch, "monotonic", lambda: now)
+    here, there = socket.socketpair()
+    with here, there:
+        connection = Connection(here, "")
+        connection.body_since = 0.0
+        looking = watch.Watch([connection], replace(THRIFT, body_timeout=1.0))
+        looking.start()
+        judged = []
+        for now in (0.25, 2.0, 2.001, 2.25):  # noqa: B007 (the lambda above looks at it)
+            looking._look()
+            judged.append(connection.timed_out)
+        looking.stop()
+    assert judged == [None, None, None, "body_timeout"]

@@ -11,7 +11,7 @@ import pytest
 
 import asgi_harness
 from asgi_harness import connected, everything
-from baseplate_serve._servers.http.forwarded import Forwarded
+from baseplate_serve._servers.http.forwarded import HOPS_MAX, Forwarded
 from baseplate_serve._settings.networks import Networks
 from baseplate_serve._sockets.proxy_protocol import SIGNATURE
 from baseplate_serve.errors import UsageError
@@ -103,6 +103,14 @@ NO_HEADERS = {
     "no address": b"PROXY TCP4 here there 4711 80\r\n",
     "of another family": b"PROXY TCP6 203.0.113.7 192.0.2.1 4711 80\r\n",
     "no port": b"PROXY TCP4 203.0.113.7 192.0.2.1 99999 80\r\n",
+    "a signed port": b"PROXY TCP4 203.0.113.7 192.0.2.1 +1 80\r\n",
+    "a port as Python writes it": b"PROXY TCP4 203.0.113.7 192.0.2.1 1_0 80\r\n",
+    "a port behind a blank": b"PROXY TCP4 203.0.113.7 192.0.2.1 \xa01 80\r\n",
+    "no port of ours": b"PROXY TCP4 203.0.113.7 192.0.2.1 4711 here\r\n",
+    "no address of ours": b"PROXY TCP4 203.0.113.7 here 4711 80\r\n",
+    "a zone": b"PROXY TCP6 fe80::1%eth0\x1b[31m ::1 4711 80\r\n",
+    "a mix of families": b"PROXY TCP6 2001:db8::7 192.0.2.1 4711 80\r\n",
+    "an unknown word": b"PROXY UNKNOWNX\r\n",
     "a lone LF": b"PROXY TCP4 203.0.113.7 192.0.2.1 4711 80\n",
     "without an end": b"PROXY TCP4 " + b"2" * 200,
     "another version": SIGNATURE + b"\x31\x11\0\x0c" + bytes(12),
@@ -212,12 +220,54 @@ def test_both_together(serving):
         ("for=unknown;proto=https", (None, "https")),
         ("for=10.2.2.2, for=10.1.1.1", ("10.2.2.2", None)),
         ("xfor=6.6.6.6", (None, None)),
+        # What a client may put into Host, or leave open:
+        ('for=203.0.113.7;host="a;for=6.6.6.6"', ("203.0.113.7", None)),
+        (r'for=203.0.113.7;host="a\",for=6.6.6.6"', ("203.0.113.7", None)),
+        (r'for=203.0.113.7;host="a\\"', ("203.0.113.7", None)),
+        ('for="6.6.6.6, for=203.0.113.7', ("203.0.113.7", None)),
+        (r'for=6.6.6.6;host="\, for=203.0.113.7;proto=https', ("203.0.113.7", "https")),
+        ('for=6.6.6.6;host=", for=10.1.1.1;host="a"', ("10.1.1.1", None)),
+        ('for=6.6.6.6;host="a"b', (None, None)),
+        (";for=203.0.113.7; ;proto=https;", ("203.0.113.7", "https")),
+        ('for="[fe80::1%eth0]"', (None, None)),
         ("", (None, None)),
     ],
 )
 def test_forwarded_of_rfc_7239(value, origin):
     forwarded = Forwarded(Networks("10.0.0.0/8"), "forwarded")
     assert forwarded.origin([(b"forwarded", value.encode())]) == origin
+
+
+@pytest.mark.parametrize(
+    ("value", "host"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("203.0.113.7:4711", "203.0.113.7"),
+        ("2001:db8::7", "2001:db8::7"),
+        ("[2001:db8::7]:4711", "2001:db8::7"),
+        ("10.2.2.2, 10.1.1.1", "10.2.2.2"),
+        ("6.6.6.6, beef", None),
+        ("6.6.6.6, ....", None),
+        ("6.6.6.6, :::", None),
+        ("6.6.6.6, 1.2.3.4.5", None),
+        ("6.6.6.6, 10.0.0.0/8", None),
+        ("6.6.6.6, fe80::1%eth0\x1b[31m", None),
+        ("6.6.6.6, \xb2.0.0.1", None),  # a digit, by Unicode
+        ("6.6.6.6, ", None),
+    ],
+)
+def test_what_counts_as_an_address(value, host):
+    forwarded = Forwarded(Networks("10.0.0.0/8"), "x-forwarded-for")
+    assert forwarded.origin([(b"x-forwarded-for", value.encode("latin-1"))]) == (host, None)
+
+
+@pytest.mark.parametrize(("header", "hop"), [("x-forwarded-for", "{}"), ("forwarded", "for={}")])
+def test_there_is_an_end_to_the_proxies_that_are_looked_past(header, hop):
+    """Who writes a proxy's address thousands of times has each looked up in all networks."""
+    forwarded = Forwarded(Networks("10.0.0.0/8"), header)
+    for proxies, host in ((HOPS_MAX - 1, "203.0.113.7"), (HOPS_MAX, "10.0.0.1")):
+        value = ", ".join(hop.format(address) for address in ["203.0.113.7"] + ["10.0.0.1"] * proxies)
+        assert forwarded.origin([(header.encode(), value.encode())]) == (host, None)
 
 
 @pytest.mark.parametrize(

@@ -303,6 +303,25 @@ def test_a_head_that_is_none_is_refused_in_start_response(status, headers, caplo
     assert len(told) == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        pytest.param("Set-Cookie", "session=hunter2\n", "Set-Cookie", id="LF in a value"),
+        pytest.param("Set-Cookie", "session=hunter2\0", "Set-Cookie", id="NUL in a value"),
+        pytest.param("Set-Cookie", "session=hunter2\u20ac", "Set-Cookie", id="no latin-1"),
+        pytest.param("Set-Cookie", b"session=hunter2", "Set-Cookie", id="bytes for a value"),
+        pytest.param("Connection", "hunter2\n", "Connection", id="LF in Connection"),
+        pytest.param("Content-Length", "hunter2", "Content-Length", id="no length"),
+        pytest.param("Set-Cookie: session=hunter2", "", "Set-Cookie", id="a line in a name"),
+        pytest.param(b"Set-Cookie: session=hunter2", "", "no native string", id="bytes for a name"),
+    ],
+)
+def test_the_log_tells_which_header_is_wrong_and_not_its_value(name, value, told, caplog):
+    assert one(answering([b""], headers=[("X", "y"), (name, value)])).status == 500
+    assert told in caplog.text
+    assert "hunter2" not in caplog.text
+
+
 def test_what_the_application_gives_stays():
     headers = [("Date", "today"), ("X-One", "1"), ("X-One", "2"), ("Set-Cookie", "\xe4")]
     response = one(answering([b""], "299 Fine, thanks", headers), get())

@@ -355,12 +355,26 @@ def test_what_is_left_after_stop_timeout_runs_its_finally(caplog):
     assert "cut off: GET /slow from 127.0.0.1:" in caplog.text
 
 
-def test_control_characters_of_the_wire_do_not_reach_the_log(caplog):
+@pytest.mark.parametrize(
+    ("handler", "target", "told"),
+    [
+        pytest.param(StrictHandler, b"/%1b[31mred%0a", "GET /%1b[31mred%0a failed", id="percent-encoded"),
+        pytest.param(
+            WSGIHandler, b"/\x1b[31mred\x9b", r"GET /\x1b[31mred\x9b failed", id="pywsgi lets them in"
+        ),
+    ],
+)
+def test_control_characters_of_the_wire_do_not_reach_the_log(handler, target, told, caplog):
     def failing(environ, start_response):
+        assert environ["PATH_INFO"].startswith("/\x1b[31mred")
         raise LookupError
 
-    with serving(failing) as server, socket.create_connection(server.address) as client:
+    with (
+        serving(failing, handler=handler) as server,
+        socket.create_connection(server.address) as client,
+    ):
         client.settimeout(DEADLINE_S)
-        client.sendall(b"GET /\x1b[31mred HTTP/1.0\r\n\r\n")
-        client.makefile("rb").read()
-    assert "\x1b" not in "".join(record.getMessage() for record in caplog.records)
+        client.sendall(b"GET %b HTTP/1.0\r\n\r\n" % target)
+        assert b" 500 " in client.makefile("rb").readline()
+    assert told in caplog.text
+    assert not {"\x1b", "\x9b"} & set("".join(record.getMessage() for record in caplog.records))

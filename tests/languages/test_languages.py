@@ -1,6 +1,6 @@
 """Clients of other languages, by Apache Thrift's own libraries, call a service with every type there is.
 
-`make test-languages` installs what they need and runs them; where something is missing they are skipped.
+`make test-languages` installs what they need and runs them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from programs import needs
 from thrift_harness import serving
 
 HERE = Path(__file__).parent
@@ -20,7 +21,7 @@ MODULES = Path(os.environ.get("NODE_PATH", ".cache/languages/node_modules")).abs
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.skipif(shutil.which("thrift") is None, reason="the Thrift compiler is not installed"),
+    needs("the Thrift compiler", shutil.which("thrift")),
 ]
 
 
@@ -93,8 +94,6 @@ def _has_cpp():
 
 @pytest.fixture(scope="module")
 def cpp_client(tmp_path_factory):
-    if not _has_cpp():
-        pytest.skip("g++ or libthrift-dev is not installed")
     folder = tmp_path_factory.mktemp("gen-cpp")
     generate("cpp:no_skeleton", folder)
     sources = [HERE / "client.cpp", *(path for path in folder.glob("*.cpp") if "skeleton" not in path.name)]
@@ -105,6 +104,7 @@ def cpp_client(tmp_path_factory):
     return client
 
 
+@needs("g++, libthrift-dev or libboost-dev", _has_cpp())
 @pytest.mark.parametrize(
     "dialect",
     [
@@ -124,15 +124,12 @@ def test_a_client_in_cpp(service, cpp_client, dialect):
 
 @pytest.fixture(scope="module")
 def js_types(tmp_path_factory):
-    if shutil.which("node") is None:
-        pytest.skip("node is not installed")
-    if not (MODULES / "thrift").is_dir():
-        pytest.skip(f"npm's package thrift is not in {MODULES}")
     folder = tmp_path_factory.mktemp("gen-js")
     generate("js:node", folder)
     return folder
 
 
+@needs("node, or npm's package thrift", shutil.which("node") and (MODULES / "thrift").is_dir())
 @pytest.mark.parametrize(
     "dialect", ["unframed binary", "unframed compact", "framed binary", "framed compact"]
 )

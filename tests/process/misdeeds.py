@@ -12,6 +12,7 @@ import functools
 import logging
 import os
 import resource
+import socket
 import sys
 import time
 
@@ -96,6 +97,14 @@ def take_memory_in_pieces():
         pieces.append([object() for _ in range(1000)])
 
 
+_kept = []
+
+
+def leak():
+    """A part of what this process may have, for good."""
+    _kept.append(b"x" * (32 << 20))
+
+
 def spin():
     while True:
         pass
@@ -115,6 +124,11 @@ def hang_in_native_threads():
     """As getaddrinfo() does while no name server answers."""
     logging.getLogger(__name__).warning("resolving")
     gevent.get_hub().threadpool.apply(ctypes.CDLL(None).sleep, (3600,))
+
+
+def resolve():
+    logging.getLogger(__name__).warning("resolving")
+    socket.getaddrinfo("nobody.example", 80)
 
 
 def misbehave(name):
@@ -142,6 +156,8 @@ MISDEEDS = {
         block,
         sleep,
         hang_in_native_threads,
+        resolve,
+        leak,
     )
 }
 
@@ -167,7 +183,9 @@ def make_asgi(config):
 
     async def app(scope, receive, send):
         assert scope["type"] == "http"
-        await asyncio.sleep(0)
+        if scope["path"] == "/sleep":
+            logging.getLogger(__name__).warning("sleeping")
+        await asyncio.sleep(3600 if scope["path"] == "/sleep" else 0)
         reply = misbehave(scope["path"][1:]).encode()
         await send(
             {

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -160,3 +161,11 @@ def write_service(
 def serve(folder, *arguments, bind="127.0.0.1:0", **options):
     """A `ServerProcess` for what `write_service` wrote, on a free port."""
     return ServerProcess(folder, "--bind", bind, *arguments, "app.ini", **options)
+
+
+def serve_with_mounts(folder, mount, **options):
+    """Likewise, once the shell has run *mount*; what that mounts, no other process sees."""
+    served = shlex.join(command_line("--bind", "127.0.0.1:0", "app.ini"))
+    return ServerProcess(
+        folder, command=["unshare", "-rm", "sh", "-ec", f"{mount}\nexec {served}"], **options
+    )

@@ -14,6 +14,7 @@ import pytest
 
 from deadline import DEADLINE_S
 from processes import ServerProcess
+from programs import needs
 
 pytestmark = pytest.mark.process
 
@@ -73,7 +74,7 @@ def test_an_example_does_what_its_readme_says(readme, tmp_path):
         assert server.stop() == 0
 
 
-@pytest.mark.skipif(not shutil.which("thrift"), reason="the Thrift compiler is not installed")
+@needs("the Thrift compiler", shutil.which("thrift"))
 @pytest.mark.parametrize(
     ("idl", "generated"),
     [

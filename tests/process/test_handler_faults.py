@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -17,7 +18,8 @@ from thrift.transport.TTransport import TTransportException
 
 from deadline import DEADLINE_S, wait_for
 from misdeeds import MISDEEDS
-from processes import serve, write_service
+from processes import serve, serve_with_mounts, write_service
+from programs import needs_namespaces
 from test_metrics import metrics_of
 from testing_idl import Testing
 from thrift_harness import DIALECTS
@@ -25,7 +27,7 @@ from thrift_harness import DIALECTS
 pytestmark = pytest.mark.process
 
 KINDS = ["wsgi", "asgi", "thrift", "async_thrift"]
-FOR_EVER = {"fork_and_stay", "spin", "sleep", "hang_in_native_threads"}
+FOR_EVER = {"fork_and_stay", "spin", "sleep", "hang_in_native_threads", "resolve", "leak"}
 HARMLESS = {"fork", "fork_and_return", "block"}  # the caller gets its reply
 KILLED = {"raise_greenlet_exit", "kill_itself"}  # a Thrift connection ends with its greenlet
 
@@ -187,20 +189,55 @@ def _cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / 100
 
 
-@pytest.mark.parametrize("kind", ["wsgi", "thrift"])
-def test_names_that_no_server_resolves_keep_nobody_else_waiting(tmp_path, kind):
-    """gevent resolves in ten native threads, which nothing can interrupt; no other request needs them."""
-    with start(tmp_path, kind, "stop_timeout = 100 milliseconds") as server:
+@pytest.mark.parametrize("kind", ["asgi", "thrift"])
+def test_a_leak_costs_requests_when_memory_is_full_and_metrics_tell_it_before(tmp_path, kind):
+    """The server doesn't restart for it: whoever limits the memory does."""
+    metrics = "metrics.endpoint = 127.0.0.1:0"
+    with start(tmp_path, kind, metrics, app="memory = 600_000_000") as server:
         address = server.wait_until_ready()
-        waiting = [
-            threading.Thread(target=ask, args=(kind, address, "hang_in_native_threads"), daemon=True)
-            for _ in range(12)
-        ]
-        for thread in waiting:
-            thread.start()
-        wait_for(lambda: len([m for m in server.messages if m == "resolving"]) == 12, "all of them resolve")
+        before = metrics_of(server)["process_resident_memory_bytes"]
+        leaks = 0
+        while ask(kind, address, "leak") == "fine":
+            leaks += 1
+        assert leaks > 3
+        assert ask(kind, address, "leak") == "refused"
         assert ask(kind, address, "alive") == "fine"
-        server.signal(signal.SIGTERM)
-        assert server.wait(9) == 0  # what cannot be interrupted is left behind after 5 seconds, and some
-        for thread in waiting:
-            thread.join(DEADLINE_S)
+        assert metrics_of(server)["process_resident_memory_bytes"] > before + (leaks - 1) * (32 << 20)
+        assert server.stop() == 0
+
+
+def resolve_and_stop(server, kind, what):
+    """Twelve that ask for *what* and wait for a name, another client who is served meanwhile, and a stop."""
+    address = server.wait_until_ready()
+    waiting = [threading.Thread(target=ask, args=(kind, address, what), daemon=True) for _ in range(12)]
+    for thread in waiting:
+        thread.start()
+    wait_for(lambda: len([m for m in server.messages if m == "resolving"]) == 12, "all of them resolve")
+    assert ask(kind, address, "alive") == "fine"
+    server.signal(signal.SIGTERM)
+    assert server.wait(9) == 0  # what cannot be interrupted is left behind after 5 seconds, and some
+    for thread in waiting:
+        thread.join(DEADLINE_S)
+
+
+def test_names_that_no_server_resolves_keep_nobody_else_waiting(tmp_path):
+    """gevent resolves in ten native threads, which nothing can interrupt; no other request needs them."""
+    with start(tmp_path, "thrift", "stop_timeout = 100 milliseconds") as server:
+        resolve_and_stop(server, "thrift", "hang_in_native_threads")
+
+
+@needs_namespaces
+def test_a_name_server_that_never_answers_keeps_nobody_else_waiting(tmp_path):
+    """Likewise, with the resolver itself; for its process, there is no other name server."""
+    start(tmp_path, "wsgi", "stop_timeout = 100 milliseconds").__exit__()  # writes the service
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as name_server:
+        try:
+            name_server.bind((f"127.{random.randrange(1, 255)}.{random.randrange(255)}.1", 53))
+        except PermissionError:
+            pytest.skip("the port of name servers is not for this user")
+        name_server.settimeout(DEADLINE_S)
+        host, _ = name_server.getsockname()
+        (tmp_path / "resolv.conf").write_text(f"nameserver {host}\noptions timeout:30 attempts:1\n")
+        with serve_with_mounts(tmp_path, "mount --bind resolv.conf /etc/resolv.conf") as server:
+            resolve_and_stop(server, "wsgi", "resolve")
+        assert b"nobody" in name_server.recv(512)

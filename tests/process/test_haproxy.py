@@ -24,11 +24,12 @@ from deadline import wait_for
 from haproxy import EXAMPLE, HAPROXY, HaProxy, Wrk
 from load import ThriftLoad
 from processes import ServerProcess, command_line, environment, serve, write_service
+from programs import needs
 
 pytestmark = [
     pytest.mark.process,
     pytest.mark.timeout(120),
-    pytest.mark.skipif(not HAPROXY, reason="haproxy is not installed"),
+    needs("haproxy", HAPROXY),
 ]
 
 WORKERS = (1, 2, 3, 4)
@@ -128,7 +129,7 @@ def replace(haproxy, running, start):
 
 
 @pytest.mark.timeout(400 if AS_DEPLOYED else 120)
-@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
+@needs("wrk", shutil.which("wrk"))
 def test_no_request_is_lost_while_all_workers_are_replaced_three_times(tmp_path):
     """wrk's requests, by HTTP, and Thrift calls, by TCP: with the configuration that the example shows."""
     folders = services(tmp_path)
@@ -170,7 +171,7 @@ def test_no_request_is_lost_while_all_workers_are_replaced_three_times(tmp_path)
 
 
 @pytest.mark.skipif(not shutil.which("einhorn"), reason="einhorn is not installed (gem install einhorn)")
-@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
+@needs("wrk", shutil.which("wrk"))
 def test_einhorn_replaces_its_workers_three_times_behind_haproxy(tmp_path):
     """They share one listener, whose queue outlives them: nobody need be told that one leaves, so that they
     don't drain; and a check that any of them may answer must not ask whether it is ready."""

@@ -5,11 +5,8 @@ from __future__ import annotations
 import glob
 import os
 import resource
-import shutil
 import signal
 import socket
-import subprocess
-import sys
 import urllib.request
 
 import gevent
@@ -17,7 +14,8 @@ import pytest
 
 from deadline import DEADLINE_S, wait_for
 from load import HttpLoad, ThriftLoad
-from processes import ServerProcess, serve, write_service
+from processes import HELLO, serve, serve_with_mounts, write_service
+from programs import needs, needs_namespaces
 from test_handler_faults import KINDS, ask, start
 
 pytestmark = pytest.mark.process
@@ -32,6 +30,16 @@ ECHO = """
     def make_app(config):
         return Testing.Processor(Handler())
 """
+HELLO_ASGI = """
+    async def app(scope, receive, send):
+        assert scope["type"] == "http"
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    def make_app(config):
+        return app
+"""
+SERVICES = {"wsgi": HELLO, "asgi": HELLO_ASGI, "thrift": ECHO}
 
 
 def few_descriptors():
@@ -85,13 +93,11 @@ def _serves(address):
         return False
 
 
-@pytest.mark.parametrize("kind", ["wsgi", "thrift"])
+@pytest.mark.parametrize("kind", ["wsgi", "asgi", "thrift"])
 def test_a_killed_worker_costs_its_own_requests_alone(tmp_path, kind):
     """kill -9, or the kernel's out-of-memory killer; the others on the port go on."""
-    if kind == "wsgi":
-        write_service(tmp_path)
-    else:
-        write_service(tmp_path, server="factory = baseplate_serve.thrift", code=ECHO)
+    factory = "baseplate_serve.thrift" if kind == "thrift" else "baseplate_serve.wsgi"
+    write_service(tmp_path, server=f"factory = {factory}", code=SERVICES[kind])
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder.bind(("127.0.0.1", 0))
@@ -102,16 +108,16 @@ def test_a_killed_worker_costs_its_own_requests_alone(tmp_path, kind):
             other.wait_until_ready()
             clients = 8
             load = (
-                HttpLoad(address, clients, keep_alive=False)
-                if kind == "wsgi"
-                else ThriftLoad(address, clients)
+                ThriftLoad(address, clients)
+                if kind == "thrift"
+                else HttpLoad(address, clients, keep_alive=False)
             )
 
             def replies():
-                return load.replies if kind == "wsgi" else len(load.replies)
+                return len(load.replies) if kind == "thrift" else load.replies
 
             def lost():
-                return len(load.failures) if kind == "wsgi" else load.reconnects
+                return load.reconnects if kind == "thrift" else len(load.failures)
 
             wait_for(lambda: replies() > 300, "there is load")
             assert lost() == 0
@@ -130,23 +136,32 @@ def test_a_killed_worker_costs_its_own_requests_alone(tmp_path, kind):
             assert other.stop() == 0
 
 
-@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+HTTP_HALVES = (b"GET /x HTTP/1.1\r\n", b"Host: x\r\n\r\n")
+THRIFT_HALVES = (  # echo("x"), framed
+    b"\0\0\0\x19\x80\x01\0\x01\0\0\0\x04echo",
+    b"\0\0\0\0\x0b\0\x01\0\0\0\x01x\0",
+)
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi", "thrift"])
 def test_who_was_stopped_reads_before_it_judges(tmp_path, kind):
     """SIGSTOP, a laptop's lid, a frozen container: the client was not slow, we were."""
-    with start(tmp_path, kind, "head_timeout = 1 second") as server:
+    first, rest = THRIFT_HALVES if kind == "thrift" else HTTP_HALVES
+    timeout = "body_timeout = 1 second" if kind == "thrift" else "head_timeout = 1 second"
+    with start(tmp_path, kind, timeout) as server:
         address = server.wait_until_ready()
         with socket.create_connection(address) as client:
             client.settimeout(DEADLINE_S)
-            client.sendall(b"GET /x HTTP/1.1\r\nHost: x\r\n")
-            gevent.sleep(0.2)  # the head has begun
+            client.sendall(first)
+            gevent.sleep(0.2)  # the request has begun
             server.signal(signal.SIGSTOP)
-            client.sendall(b"Connection: close\r\n\r\n")
-            gevent.sleep(1.5)  # head_timeout passes
+            client.sendall(rest)
+            gevent.sleep(1.5)  # the timeout passes
             server.signal(signal.SIGCONT)
-            reply = b""
-            while piece := client.recv(4096):
-                reply += piece
-            assert reply.startswith(b"HTTP/1.1 200"), reply
+            assert b"fine" in client.recv(4096)
+            client.sendall(first + rest)
+            assert b"fine" in client.recv(4096)  # neither late nor on its way out
+        assert not [message for message in server.messages if "is over" in message]
         assert ask(kind, address, "x") == "fine"
         assert server.stop() == 0
 
@@ -154,9 +169,16 @@ def test_who_was_stopped_reads_before_it_judges(tmp_path, kind):
 FAKETIME = next(iter(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), "")
 
 
-@pytest.mark.skipif(not FAKETIME, reason="libfaketime is not installed")
+@needs("libfaketime", FAKETIME)
 @pytest.mark.parametrize(
-    ("kind", "jump"), [("wsgi", "+2d"), ("wsgi", "-2d"), ("thrift", "+2d"), ("thrift", "-2d")]
+    ("kind", "jump"),
+    [
+        ("wsgi", "+2d"),
+        ("wsgi", "-2d"),
+        ("thrift", "+2d"),
+        ("thrift", "-2d"),
+        ("asgi", "+2d"),
+    ],
 )
 def test_a_clock_that_jumps_moves_no_deadline(tmp_path, kind, jump):
     """NTP's first correction, or a machine that was migrated: timeouts are by the monotonic clock."""
@@ -203,22 +225,17 @@ MANY_METRICS = """
 """
 
 
-@pytest.mark.skipif(
-    shutil.which("unshare") is None
-    or subprocess.run(["unshare", "-rm", "true"], check=False).returncode != 0,
-    reason="mounting a small disk needs namespaces, which are not allowed here",
-)
+@needs_namespaces
 @pytest.mark.parametrize("size_kib", [0, 16, 192, 1024], ids=lambda size: f"{size} KiB")
 def test_a_full_disk_costs_metrics_and_no_worker(tmp_path, size_kib):
     """prometheus_client writes through memory: where the disk is full, that ends the process (SIGBUS)."""
     server = "factory = baseplate_serve.wsgi\nmetrics.endpoint = 127.0.0.1:0"
     write_service(tmp_path, server=server, code=MANY_METRICS)
     (tmp_path / "metrics").mkdir()
-    served = f"exec {sys.executable} -m baseplate_serve --bind 127.0.0.1:0 app.ini"
-    mounted = f"mount -t tmpfs -o size={size_kib or 16}k tmpfs metrics"
-    filled = "" if size_kib else "&& dd if=/dev/zero of=metrics/full bs=4k 2>/dev/null; "
-    command = ["unshare", "-rm", "sh", "-c", f"{mounted} {filled or '&& '}{served}"]
-    with ServerProcess(tmp_path, command=command, environ={"PROMETHEUS_MULTIPROC_DIR": "metrics"}) as running:
+    mount = f"mount -t tmpfs -o size={size_kib or 16}k tmpfs metrics"
+    if not size_kib:
+        mount += "; dd if=/dev/zero of=metrics/full bs=4k 2>/dev/null || true"
+    with serve_with_mounts(tmp_path, mount, environ={"PROMETHEUS_MULTIPROC_DIR": "metrics"}) as running:
         running.wait_until_ready()
         for number in range(20):
             assert running.get(f"/{number}") == b"hello"

@@ -10,6 +10,7 @@ import subprocess
 from collections import defaultdict
 from contextlib import ExitStack
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 
 import kubernetes_validate
@@ -117,6 +118,13 @@ def test_the_file_is_right_in_every_environment(tmp_path, environ):
     checked = run_to_end(tmp_path, "--check", "app.ini", environ=found)
     assert (checked.returncode, checked.stderr) == (0, "")
     assert f"metrics: {found['METRICS_ENDPOINT']}" in checked.stdout
+
+
+@pytest.mark.parametrize("environ", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
+def test_nobody_is_believed_but_proxies(environ):
+    """docs/security.md: not the whole network that clients are in, too."""
+    names = environ()["PROXIES"].split(",")
+    assert all(name == "unix" or ip_network(name).num_addresses <= 16 for name in names)
 
 
 # Kubernetes

@@ -16,6 +16,7 @@ import pytest
 from deadline import DEADLINE_S, wait_for
 from load import ThriftLoad
 from processes import serve, write_service
+from programs import needs
 
 pytestmark = pytest.mark.process
 
@@ -97,7 +98,7 @@ COUNTING_THRIFT = """
 """
 
 
-@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed (make test installs it)")
+@needs("wrk", shutil.which("wrk"))
 @pytest.mark.parametrize("code", [COUNTING_WSGI, COUNTING_MOUNT], ids=["wsgi", "wsgi and asgi"])
 def test_http_under_wrk_loses_nothing_that_had_begun(tmp_path, code):
     """wrk counts the complete replies, the application counts its calls: they must be equal."""

@@ -23,7 +23,9 @@ WSGI = """
         environ["wsgi.input"].read()
         if environ["PATH_INFO"] == "/fails":
             raise RuntimeError("the application's own words")
-        start_response("200 OK", [("Set-Cookie", "session=hunter2")])
+        end = chr(10) if environ["PATH_INFO"] == "/splits" else ""
+        headers = [("Set-Cookie", "session=hunter2" + end)]
+        start_response("200 OK", headers)
         return [b"hunter2"]
 
     def make_app(config):
@@ -44,7 +46,8 @@ ASGI = """
             pass
         if scope["path"].endswith("/fails"):
             raise RuntimeError("the application's own words")
-        headers = [(b"set-cookie", b"session=hunter2")]
+        end = b"%c" % 10 if scope["path"] == "/splits" else b""
+        headers = [(b"set-cookie", b"session=hunter2" + end)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"hunter2"})
 
@@ -79,6 +82,7 @@ FRAME = "\x81\x87\0\0\0\0hunter2"
 REQUESTS = {
     "served": f"POST /?token=hunter2 HTTP/1.1\r\n{HEADERS}Content-Length: 7\r\n\r\nhunter2",
     "fails": f"POST /fails?token=hunter2 HTTP/1.1\r\n{HEADERS}Content-Length: 7\r\n\r\nhunter2",
+    "a malformed reply": f"GET /splits?token=hunter2 HTTP/1.1\r\n{HEADERS}\r\n",
     "malformed head": f"GET /?token=hunter2 HTTP/1.1\r\n{HEADERS}hunter2\r\n\r\n",
     "malformed target": f"GET hunter2 HTTP/1.1\r\n{HEADERS}\r\n",
     "malformed method": f"hunter2 / HTTP/1.1\r\n{HEADERS}\r\n",
@@ -116,6 +120,7 @@ def test_nothing_that_an_http_client_sends_but_method_and_path(tmp_path, code, o
         assert "the application's own words" in server.output
         assert "/fails" in server.output
         assert code is not MOUNT or "/new/fails" in server.output
+        assert "newline" in server.output
         assert SECRET not in server.output
 
 

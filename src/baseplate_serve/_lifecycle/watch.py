@@ -49,7 +49,10 @@ class Watch:
 
     def _look(self) -> None:
         now = monotonic()
-        since, self._looked_at = now - self._looked_at, now
+        since = now - self._looked_at
+        if since < self._every / 2:
+            return  # libev makes up for a look that came late, perhaps before anything could be read
+        self._looked_at = now
         if since > 2 * self._every:
             return  # it was us who didn't move (SIGSTOP, a handler that blocks): what has come is read first
         for connection in self._connections:

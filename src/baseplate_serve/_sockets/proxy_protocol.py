@@ -5,6 +5,7 @@ https://www.haproxy.org/download/2.8/doc/proxy-protocol.txt
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 from ipaddress import ip_address
@@ -17,6 +18,11 @@ BLOCK_MAX = 4096  # bytes of addresses and extensions
 BEGIN = struct.Struct("!BBH")  # behind the signature: version and command, family, length of what follows
 LOCAL, PROXY = 0x20, 0x21
 TCP4, TCP6 = 0x11, 0x21
+UNKNOWN = re.compile(rb"PROXY UNKNOWN(?: [^\r\n]*)?\r\n").fullmatch
+# `int` would take signs and the digits of other scripts, too.
+KNOWN = re.compile(
+    rb"PROXY TCP([46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) ([0-9]{1,5}) ([0-9]{1,5})\r\n"
+).fullmatch
 ADDRESSES = {TCP4: struct.Struct("!4s4sHH"), TCP6: struct.Struct("!16s16sHH")}
 
 
@@ -63,20 +69,21 @@ def _line(sock: Any, begin: bytes) -> bytes:
 
 
 def _text(line: bytes) -> Any:
-    if not line.endswith(b"\r\n"):
-        raise NoProxyHeader("a PROXY header that is none")
-    words = line[:-2].decode("latin-1").split(" ")
-    if words[1] == "UNKNOWN":
+    if UNKNOWN(line):
         return None
-    try:
-        _, family, source, _destination, port, _ = words
-        address = ip_address(source)
-        number = int(port)
-    except ValueError:
-        raise NoProxyHeader("a PROXY header that is none") from None
-    if family != f"TCP{address.version}" or not 0 <= number < 65536:
+    found = KNOWN(line)
+    if found is None:
         raise NoProxyHeader("a PROXY header that is none")
-    return _address(str(address), number)
+    version, *hosts = (word.decode() for word in found.groups()[:3])
+    ports = [int(port) for port in found.groups()[3:]]
+    family = socket.AF_INET6 if version == "6" else socket.AF_INET
+    try:
+        source, _destination = [socket.inet_pton(family, host) for host in hosts]
+    except OSError:
+        raise NoProxyHeader("a PROXY header without its addresses") from None
+    if max(ports) > 65535:
+        raise NoProxyHeader("a PROXY header without its ports")
+    return _address(str(ip_address(source)), ports[0])
 
 
 def _address(host: str, port: int) -> Any:

@@ -44,8 +44,10 @@ class Response:
         if not isinstance(status, int) or not 200 <= status <= 999:
             raise ValueError(f"the status is {status!r}")
         for name, value in message.get("headers", ()):
-            if not _NAME(name) or _UNSAFE(value):
-                raise ValueError(f"no header field: {name!r}: {value!r}")
+            if not _NAME(name):
+                raise ValueError("a header's name is none")
+            if _UNSAFE(value):  # a session's, perhaps, and what is raised is logged
+                raise ValueError(f"carriage return, newline or NUL in the value of a header: {name!r}")
         self._start = message
         self.started = True
 

@@ -1,6 +1,7 @@
 """The head of a response: an application's status and headers as bytes, checked.
 
 Response splitting is refused here: no name, value or status may hold a carriage return, a line feed or NUL.
+What is raised then is logged: it tells the name, never the value, which may be a session's.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from email.utils import formatdate
 from time import time
 from typing import TYPE_CHECKING
 
+from baseplate_serve._servers.http.remembered import remember
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_REMEMBERED_MAX = 1024
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_NO_TOKEN = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]|\A\Z").search
 _STATUS = re.compile(r"([2-9][0-9][0-9]|101)(?: [^\x00\r\n]*)?").fullmatch
 
 # What the server looks at, or writes itself.
@@ -42,16 +44,15 @@ def status_line(status: str) -> tuple[int, bytes]:
     if known is not None:
         return known
     if not isinstance(status, str):
-        raise UnicodeError("The status string must be a native string")
+        raise UnicodeError("the status is no native string")
     if "\r" in status or "\n" in status:
-        raise ValueError("carriage return or newline in status", status)
+        raise ValueError("carriage return or newline in the status", status[:3])
     found = _STATUS(status)
     if found is None:
-        raise ValueError("the status is no final one", status)
+        raise ValueError("the status is no final one", status[:3])
     text = status if " " in status else f"{status} "  # RFC 9112 §4: the space is there without a reason, too
     known = int(found[1]), f"HTTP/1.1 {text}\r\n".encode("latin-1")
-    if len(_statuses) < _REMEMBERED_MAX:
-        _statuses[status] = known
+    remember(_statuses, status, known)
     return known
 
 
@@ -90,23 +91,20 @@ def fields_of(headers: Iterable[tuple[str, str]]) -> Fields:
 
 def _kind_of(name: str) -> int:
     if not isinstance(name, str):
-        raise UnicodeError("The header must be a native string", name)
-    if "\r" in name or "\n" in name:
-        raise ValueError("carriage return or newline in header name", name)
-    if not _TOKEN(name):
-        raise ValueError("no header name", name)
+        raise UnicodeError("a header's name is no native string")
+    if wrong := _NO_TOKEN(name):
+        raise ValueError("a header's name is none; so far it is", name[: wrong.start()])
     kind = _KINDS.get(name.lower(), 0)
-    if len(_kinds) < _REMEMBERED_MAX:
-        _kinds[name] = kind
+    remember(_kinds, name, kind)
     return kind
 
 
 def declared_length(value: str | bytes, before: int | None) -> int:
     """An application's Content-Length; *before*: one that it gave already.  Raises: ValueError for it."""
     if not isinstance(value, (str, bytes)) or not value.isdigit():
-        raise ValueError("Content-Length is no number", value)
+        raise ValueError("Content-Length is no number")
     if before is not None:
-        raise ValueError("Content-Length is given twice", value)
+        raise ValueError("Content-Length is given twice")
     return int(value)
 
 
@@ -114,15 +112,15 @@ def _check(headers: Iterable[tuple[str, str]]) -> None:
     """Find out which of *headers* is wrong, and raise what tells it."""
     for name, value in headers:
         if not isinstance(value, str):
-            raise UnicodeError("The value must be a native string", name, value)
+            raise UnicodeError("the value of a header is no native string", name)
         if "\r" in value or "\n" in value:
-            raise ValueError("carriage return or newline in header value", value)
+            raise ValueError("carriage return or newline in the value of a header", name)
         if "\0" in value:
-            raise ValueError("NUL in header value", value)
+            raise ValueError("NUL in the value of a header", name)
         try:
             value.encode("latin-1")
         except UnicodeEncodeError:
-            raise UnicodeError("Non-latin1 header", repr(name), repr(value)) from None
+            raise UnicodeError("the value of a header is not in latin-1", name) from None
 
 
 def date_line() -> bytes:

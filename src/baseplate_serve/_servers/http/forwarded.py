@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from baseplate_serve._settings.networks import Networks
 
-# RFC 7239 §4: pairs, with semicolons between; a value with colons is quoted.
-_PAIR = re.compile(r'(?:^|;)[ \t]*(for|proto)=("[^"]*"|[^;\s"]*)', re.IGNORECASE).findall
-_COMMA = re.compile(r',(?=(?:[^"]*"[^"]*")*[^"]*$)').split  # one that stands in no quotes
-_ADDRESS = re.compile(r"[0-9A-Fa-f:.]+").fullmatch
+HOPS_MAX = 100  # that are looked at: a client may invent thousands, each with a proxy's address
+
+# RFC 7239 §4: pairs, with semicolons between; a value with colons is quoted, but not by everybody.
+_PAIR = re.compile(r"""[ \t;]*([^\s";=]+)=("(?:[^"\\]|\\.)*"|[^\s";]*)[ \t]*(?:;|\Z)""").match
+# An element with the comma behind it, of a value that is read backwards: there a quote that is part of what
+# is quoted stands before its backslash.
+_ELEMENT = re.compile(r""",((?:[^",]|"(?:[^"]|"(?=\\))*"(?!\\))*)(?=,|\Z)""").match
 
 Origin = tuple[str | None, str | None]  # an address, and http or https; None for what nobody says
 
@@ -50,39 +57,69 @@ class Forwarded:
         )
 
     def _by_the_standard(self, value: str) -> Origin:
-        return self._last_stranger([_element(part) for part in _COMMA(value)])
+        return self._last_stranger(_pairs_of(element) for element in _elements(value))
 
     def _by_convention(self, addresses: str, protocols: str) -> Origin:
-        protocol = _protocol(protocols.rsplit(",", maxsplit=1)[-1])  # whether one proxy says it or each
-        return self._last_stranger([(_host(part), protocol) for part in addresses.split(",")])
+        protocol = protocols.rpartition(",")[2]  # whether one proxy says it or each
+        return self._last_stranger((part, protocol) for part in reversed(addresses.split(",")))
 
-    def _last_stranger(self, hops: list[Origin]) -> Origin:
-        """Each proxy has added to the right: the last address that is no proxy's is the client's, and what
-        stands before it may be anybody's invention.
+    def _last_stranger(self, hops: Iterable[tuple[str, str]]) -> Origin:
+        """Each proxy has added to the right: of *hops*, the last one first, the first that is no proxy's is
+        the client's, and what comes after it may be anybody's invention.
         """
-        for host, protocol in reversed(hops):
+        origin: Origin = (None, None)
+        for node, protocol in islice(hops, HOPS_MAX):
+            host = _host(node)
+            origin = host, _protocol(protocol)
             if host is None or host not in self._proxies:
-                return host, protocol
-        return hops[0]
+                break
+        return origin
 
 
 def _joined(headers: list[tuple[bytes, bytes]], name: bytes) -> str:
     return ",".join(value.decode("latin-1") for found, value in headers if found == name)
 
 
-def _element(part: str) -> Origin:
-    found = {name.lower(): value.strip('"') for name, value in _PAIR(part)}
-    return _host(found.get("for", "")), _protocol(found.get("proto", ""))
+def _elements(value: str) -> Iterator[str]:
+    """The elements of ``Forwarded``, the last one first.
+
+    Read from the right, where a proxy has added its own: a quote that the client has left open ends there.
+    """
+    backwards = "," + value[::-1]
+    at = 0
+    while found := _ELEMENT(backwards, at):
+        yield found[1][::-1]
+        at = found.end()
+
+
+def _pairs_of(element: str) -> tuple[str, str]:
+    """Its ``for`` and ``proto``, empty where they are missing; both if it is malformed."""
+    found = {}
+    element = element.rstrip(" \t;")
+    at = 0
+    while at < len(element):
+        pair = _PAIR(element, at)
+        if pair is None:
+            return "", ""
+        found[pair[1].lower()] = pair[2].strip('"')
+        at = pair.end()
+    return found.get("for", ""), found.get("proto", "")
 
 
 def _host(text: str) -> str | None:
-    """Without the port; None for ``unknown`` and for names that hide something."""
+    """Without the port; None for ``unknown``, for names that hide something, and for what is no address."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
-    return text if _ADDRESS(text) else None
+    if "%" in text:  # a zone is the name of an interface of who wrote it, and may be any text
+        return None
+    try:
+        ip_address(text)
+    except ValueError:
+        return None
+    return text
 
 
 def _protocol(text: str) -> str | None:

@@ -14,8 +14,8 @@ import httptools
 
 from baseplate_serve._servers.http.limits import LINE_MAX, Limits
 from baseplate_serve._servers.http.refusal import Refused
+from baseplate_serve._servers.http.remembered import remember
 
-_NAMES_MAX = 1024
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _VERSION = re.compile(r"HTTP/[0-9]\.[0-9]").fullmatch
 # RFC 3986 §3.2: a name, an IPv4 address or a bracketed IPv6 address, and a port.  No user: RFC 9110 §4.2.4.
@@ -221,8 +221,7 @@ def key_of(name: bytes) -> str:
         key = name.decode("latin-1").upper().replace("-", "_")
         if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             key = f"HTTP_{key}"
-    if len(_keys) < _NAMES_MAX:  # whoever connects may send any name
-        _keys[name] = key
+    remember(_keys, name, key)
     return key
 
 
