@@ -26,8 +26,6 @@ from baseplate_serve._logs import setup as logs
 from baseplate_serve._metrics.declared import RuntimeMetrics
 from baseplate_serve._metrics.exporter import make_exporter
 from baseplate_serve._metrics.nowhere import NoMetrics
-from baseplate_serve._monitors.choose import monitors_for
-from baseplate_serve._monitors.monitors import Monitors, heard_of
 from baseplate_serve._servers.graceful import CLEAN_UP_S
 from baseplate_serve._settings.ini import read_ini
 from baseplate_serve._settings.read import read_settings
@@ -40,6 +38,7 @@ from baseplate_serve.state import SERVER_STATE
 if TYPE_CHECKING:
     import argparse
 
+    from baseplate_serve._monitors.monitors import Monitors
     from baseplate_serve._settings.ini import IniFile
     from baseplate_serve._settings.options import ServerSettings
 
@@ -166,6 +165,10 @@ def _start(server: Any) -> None:
 
 def _monitor(server: Any, app: Any, settings: ServerSettings, metrics: RuntimeMetrics | None) -> Monitors:
     """Start the monitors; without *metrics* those that somebody hears of all the same.  Switches: perhaps."""
+    # After the start, which doesn't wait for them.
+    from baseplate_serve._monitors.choose import monitors_for  # noqa: PLC0415
+    from baseplate_serve._monitors.monitors import Monitors, heard_of  # noqa: PLC0415
+
     wanted = monitors_for(
         settings, server, pool=observers.told_pool(), reporters=observers.runtime_reporters(app)
     )
