@@ -59,6 +59,8 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
         self._waits_for: dict[
             asyncio.Task[Any], asyncio.Future[Any]
         ] = {}  # tasks whose step is in compat.wait
+        # Which greenlet of a step is blocked now; None: of a callback that is no task's step.
+        self._blocked: dict[asyncio.Task[Any] | None, greenlet.greenlet] = {}
         self._cancelled_in_vain = False
         self._failure: BaseException | None = None  # SystemExit or KeyboardInterrupt: run_forever raises it
         self._reporting = False
@@ -198,7 +200,7 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
                         return True
                 except BaseException as error:  # noqa: BLE001 (to the exception handler, as asyncio does)
                     _debug.report(self, handle, error)
-                if runner.blocked:
+                if runner.blocked is not None:
                     self._settle(runner)
                     return True
             handle = None
@@ -215,7 +217,7 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
 
     def _settle(self, runner: Runner) -> None:
         """A step that was blocked is over: deliver the cancellations that came meanwhile."""
-        runner.blocked = False
+        runner.blocked = None
         interrupted, runner.interrupted = runner.interrupted, []
         for task, cancellations in interrupted:
             task._step_is_over(cancellations)
@@ -236,8 +238,9 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
             self._held += 1
         blocked = _debug.Blocked(self, runner, task) if self._debug and not self._reporting else None
         caller = None
+        here = self._blocked[task] = greenlet.getcurrent()
         if runner is not None:
-            runner.blocked = True
+            runner.blocked = here
             caller, runner.caller = runner.caller, None
         if task is not None:
             leave_task(self, task)
@@ -247,6 +250,7 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
             # Who started this callback directly goes on, and waits for it in the hub like everybody else.
             return Hub.switch(hub) if caller is None else greenlet.greenlet.switch(caller)
         finally:
+            del self._blocked[task]
             if not hand_off:
                 self._held -= 1
             self._active = runner
