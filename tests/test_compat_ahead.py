@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import gc
+import sys
 import weakref
 
 import gevent
@@ -213,6 +214,51 @@ def test_a_coroutine_that_swallows_its_cancellation_goes_on():
 
     assert in_step_greenlet(lambda: wait(goes_on())) == [0, 0, 0]
     assert in_step_greenlet(lambda: wait(answers_at_once())) == "cancelled, and well"
+
+
+def test_an_error_that_was_handled_leaves_no_trace():
+    """In sys.exc_info(), or as the context of what is raised later on."""
+
+    async def handles():
+        future = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(future.set_exception, KeyError("handled"))
+        with pytest.raises(KeyError):
+            await future
+        found = sys.exc_info()
+        try:
+            raise LookupError
+        except LookupError as error:
+            return found, error.__context__
+
+    assert in_step_greenlet(lambda: wait(handles())) == ((None, None, None), None)
+
+
+def test_an_idle_greenlet_keeps_no_result():
+    class Large:
+        pass
+
+    async def large():
+        return Large()
+
+    def work():
+        result = weakref.ref(wait(large()))
+        return result()
+
+    gc.disable()
+    try:
+        assert in_step_greenlet(work) is None
+    finally:
+        gc.enable()
+
+
+def test_a_task_that_waits_for_its_coroutine_has_a_representation():
+    """A debugger finds it."""
+
+    def work():
+        wait(identity())
+        return repr(gevent.getcurrent().ahead.task)
+
+    assert "AheadTask pending" in in_step_greenlet(work)
 
 
 def test_cancelled_by_a_first_step_inside_its_own():

@@ -37,6 +37,7 @@ class FirstStep:
         "listed",
         "noticed",
         "references",
+        "rest",
         "result",
         "run",
         "take",
@@ -53,6 +54,7 @@ class FirstStep:
         self.context = context
         self.coro: Any = None
         self.awaited: Any = self  # what the coroutine is suspended on; this object when it is over
+        self.rest: Any = None  # after the first step: what takes the others
         self.result: Any = None
         self.error: BaseException | None = None
         self.noticed = False  # somebody asked something of the task
@@ -91,6 +93,8 @@ class FirstStep:
         """
         task: AheadTask = self.task
         handle, self.task, self.handle = self.handle, None, None
+        if self.rest is None:
+            self.rest = self.run
         if not self.listed:
             register_task(task)
         _set(task, "_log_destroy_pending", True)
@@ -116,10 +120,9 @@ class FirstStep:
 def _run(step: FirstStep) -> Generator[Any, Any, Any]:
     """Coroutines, one after the other: `yield from` hands their results on without an exception each."""
     while True:
-        result = yield from (yield step)
+        step.result = yield from (yield step)  # in no variable of ours: an idle one would keep it
         if step.task is None:
-            return result  # the task's: it has gone on
-        step.result = result
+            return step.result  # the task's: it has gone on
 
 
 class AheadTask(HubTask):
@@ -140,7 +143,15 @@ class AheadTask(HubTask):
         """As `asyncio.Task.get_coro`."""
         return self._step.coro
 
-    _coro = property(get_coro)  # what asyncio's own reports look at
+    def _shown(self) -> Any:
+        """What asyncio's own reports look at: always a coroutine."""
+        return self._step.coro or super().get_coro()
+
+    def _replace(self, coro: Any) -> None:
+        """From the next step on run *coro*, which goes on with the present one: greenback's portals."""
+        self._step.rest = coro
+
+    _coro = property(_shown, _replace)
 
     # In the first step asyncio's part of the task knows nothing of it yet.
 
@@ -194,14 +205,17 @@ def _after(step: FirstStep) -> Generator[Any, Any, Any]:
     awaited, step.awaited = step.awaited, None
     if awaited is step:
         return step.result
-    run = step.run
     while True:
         try:
             yield awaited
         except BaseException as error:  # noqa: BLE001 (whatever it is, it is the coroutine's)
-            try:
-                awaited = run.throw(error)
-            except StopIteration as end:
-                return end.value
+            thrown: BaseException | None = error
         else:
-            return (yield from run)
+            thrown = None
+        try:
+            # Out of the handler: there the coroutine would find the error in sys.exc_info() later on.
+            awaited = step.rest.send(None) if thrown is None else step.rest.throw(thrown)
+        except StopIteration as end:
+            return end.value
+        finally:
+            thrown = None
