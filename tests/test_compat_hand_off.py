@@ -32,6 +32,10 @@ def run(main, **settings):
     return result
 
 
+# asyncio's own loop waits in gevent for as long as it likes.
+OTHER_LOOP = pytest.mark.filterwarnings("ignore:libuv only supports millisecond:UserWarning")
+
+
 def test_poll_asks_without_a_hand_off():
     """With a timeout of zero it doesn't wait, so that no other task may run meanwhile."""
 
@@ -73,6 +77,7 @@ def test_a_blocking_call_suspends_its_task_alone():
     assert run(main()) == 100
 
 
+@OTHER_LOOP
 def test_other_greenlets_see_no_running_loop():
     """Finding 5: so each of them may run a loop of its own."""
 
@@ -425,6 +430,7 @@ def test_a_loop_that_waits_for_another_thread_is_no_dead_end():
     run(main())
 
 
+@OTHER_LOOP
 def test_asynchronous_generators_belong_to_the_loop_they_ran_in():
     """Finding 16: the hooks are the thread's, and another loop may have set its own."""
     closed = []
