@@ -370,8 +370,14 @@ def test_thread_locals_last_from_step_to_step_of_the_first_runner():
     assert run(main()) == 5
 
 
-@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="Python 3.12 brought eager tasks")
-def test_an_eager_task_made_outside_of_a_step_waits_for_its_turn():
+EAGER_TASKS = pytest.mark.skipif(
+    not hasattr(asyncio, "eager_task_factory"), reason="Python 3.12 brought eager tasks"
+)
+
+
+@EAGER_TASKS
+@pytest.mark.parametrize("keyword", [False, True])
+def test_an_eager_task_made_outside_of_a_step_waits_for_its_turn(keyword):
     """Finding 10: on 3.12 and 3.13 it would corrupt the current task."""
 
     async def where():
@@ -379,13 +385,49 @@ def test_an_eager_task_made_outside_of_a_step_waits_for_its_turn():
 
     async def main():
         loop = asyncio.get_running_loop()
-        loop.set_task_factory(asyncio.eager_task_factory)
+        if keyword:
+            how = {"eager_start": True}
+        else:
+            how = {}
+            loop.set_task_factory(asyncio.eager_task_factory)
+
+        def make():
+            task = loop.create_task(where(), **how)
+            return task, task.done()
+
         me = asyncio.current_task()
-        task = gevent.spawn(loop.create_task, where()).get()
+        task, done = gevent.spawn(make).get()
+        assert not done
         assert asyncio.current_task() is me
         assert await task is task
 
     run(main())
+
+
+@EAGER_TASKS
+@pytest.mark.parametrize("keyword", [False, True])
+def test_an_eager_task_takes_its_first_step_at_once_and_is_one_of_ours(keyword):
+    """Else a timeout in it that expires while it is blocked would leave a cancellation behind: finding 1."""
+    steps = []
+
+    async def eager():
+        steps.append("first")
+        await asyncio.sleep(0)
+        async with asyncio.timeout(0.001):  # noqa: ASYNC100 (that is the finding)
+            gevent.sleep(0.01)
+        await asyncio.sleep(0)
+        return asyncio.current_task().cancelling()
+
+    async def main():
+        loop, how = asyncio.get_running_loop(), {"eager_start": True} if keyword else {}
+        if not keyword:
+            loop.set_task_factory(asyncio.eager_task_factory)
+        task = loop.create_task(eager(), name="mine", **how)
+        assert steps == ["first"]
+        assert task.get_name() == "mine"
+        return await task
+
+    assert run(main()) == 0
 
 
 def test_cancelling_a_blocked_task_again_and_again_costs_no_processor():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -25,10 +26,10 @@ from compat._transports import Transports
 from compat._turns import Turns
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Coroutine
     from contextvars import Context
 
+EAGER: Any = getattr(asyncio, "eager_task_factory", object())  # Python 3.12 brought it: makes asyncio.Tasks
 _get_ident = monkey.get_original("threading", "get_ident")  # in a patched process the other is a greenlet's
 
 
@@ -151,9 +152,14 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
         context: Context | None = None,
         **kwargs: Any,
     ) -> Any:
-        """As asyncio's; outside of this loop's callbacks an eager task factory's tasks wait for a turn."""
+        """As asyncio's; outside of this loop's callbacks eager tasks wait for a turn, too."""
         self._check_closed()
-        if self._task_factory is None:
+        factory = self._task_factory
+        if kwargs and get_running_loop() is not self:
+            kwargs.pop("eager_start", None)
+        if factory is None or factory is EAGER:
+            if factory is EAGER and get_running_loop() is self:
+                kwargs.setdefault("eager_start", True)
             task: Any = HubTask(coro, loop=self, name=name, context=context, **kwargs)
             if task._source_traceback:
                 del task._source_traceback[-1]
