@@ -11,6 +11,7 @@ import time
 
 import gevent
 import gevent.lock
+import greenlet
 import pytest
 from gevent.event import Event
 
@@ -330,14 +331,27 @@ def test_a_busy_loop_lets_the_hub_poll():
     assert run(main()) < 0.04  # fifty steps would be 0.1
 
 
-def test_steps_know_their_thread():
+@pytest.mark.parametrize("kind", ["step", "raw greenlet", "StepGreenlet", "raw greenlet of one"])
+def test_steps_know_their_thread_and_threading_counts_it_once(kind):
     """Finding 9: not Dummy-17."""
+    before = threading.enumerate()
 
-    async def main():
+    def look():
         gevent.sleep(0)
+        assert threading.enumerate() == before
         return threading.current_thread()
 
-    assert run(main()) is threading.current_thread()
+    async def step():
+        return greenlet.greenlet(look).switch() if kind.startswith("raw greenlet") else look()
+
+    if "of one" in kind or kind == "StepGreenlet":
+        loop = compat.attached_loop()
+        found = [each.get() for each in [compat.StepGreenlet.spawn(compat.wait, step()) for _ in range(3)]]
+        loop.detach()
+        loop.close()
+        assert found == [threading.current_thread()] * 3
+    else:
+        assert run(step()) is threading.current_thread()
 
 
 def test_a_closed_loop_leaves_no_thread_behind():

@@ -10,12 +10,11 @@ from weakref import getweakrefcount
 import gevent
 import greenlet
 from gevent.hub import Hub
-from gevent.thread import get_ident  # type: ignore[import-not-found] # no stubs
 from greenlet import getcurrent
 
 from compat._ahead import FirstStep
 from compat._asyncio import enter_task, get_running_loop, leave_task, set_running_loop
-from compat._runner import Runner, own_context, set_context, threads, throw_into
+from compat._runner import Runner, own_context, set_context, throw_into
 from compat._task import HubTask
 from compat._turns import Turns
 
@@ -68,7 +67,6 @@ class StepGreenlet(gevent.Greenlet):  # type: ignore[type-arg] # returns anythin
         self.blocked: greenlet.greenlet | None = None
         self.ahead: FirstStep | None = None
         if self.attached is not None:
-            threads()[get_ident(self)] = self.attached._thread
             self.rawlink(_forget)
 
     def throw(self, *args: Any) -> Any:
@@ -94,7 +92,7 @@ def take_first_step(coro: Any, loop: object) -> Any:  # noqa: C901 (the hot path
     It is taken in `StepGreenlet`s, in no callback of any loop.  Switches: when the step blocks in gevent.
     """
     here = getcurrent()
-    if type(here) is not StepGreenlet:
+    if not isinstance(here, StepGreenlet):
         return REFUSED
     attached = here.attached
     if (
@@ -177,7 +175,6 @@ def _forget(ended: StepGreenlet) -> None:
     if ended.ahead is not None:
         ended.ahead.forget()
         ended.ahead = None
-    threads().pop(get_ident(ended), None)
 
 
 class StandIn:

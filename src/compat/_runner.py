@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import greenlet
-from gevent import monkey
-from gevent.thread import get_ident  # type: ignore[import-not-found] # no stubs
 
 from compat._asyncio import get_running_loop
 
@@ -40,7 +37,7 @@ class Runner(greenlet.greenlet):
     control enters a parked runner through `work_on` alone.
     """
 
-    def __init__(self, hub: greenlet.greenlet, thread: threading.Thread | None) -> None:
+    def __init__(self, hub: greenlet.greenlet) -> None:
         super().__init__(parent=hub)
         self.busy = False
         self.loop: Turns | None = None  # while it works
@@ -52,23 +49,16 @@ class Runner(greenlet.greenlet):
         self.blocked: greenlet.greenlet | None = None
         self.interrupted: list[tuple[HubTask, Interrupted]] = []  # tasks whose step, here, was blocked
         self.elsewhere_s = 0.0  # in debug mode: how long this callback was blocked while the loop went on
-        self.thread = thread  # whose hub it is, for `threading.current_thread()`
 
     def run(self, work: Work) -> None:
-        known = threads()
-        if self.thread is not None:
-            known[get_ident()] = self.thread
-        try:
-            while True:
-                back = work(self)
-                del work
-                if back is None:
-                    return
-                set_context(self, None)
-                self.busy = False
-                work = _switch(back)  # not the hub's own switch(): parking is no blocking
-        finally:  # dismissed, too; not when it is collected: the traceback of a step may hold it for long
-            known.pop(get_ident(), None)
+        while True:
+            back = work(self)
+            del work
+            if back is None:
+                return
+            set_context(self, None)
+            self.busy = False
+            work = _switch(back)  # not the hub's own switch(): parking is no blocking
 
     def work_on(self, work: Work) -> Any:
         """Start *work*; returns when the runner parks, or, called in the hub, blocks."""
@@ -187,9 +177,3 @@ def dismiss(parked: greenlet.greenlet) -> None:
     if parked:
         parked.parent = greenlet.getcurrent()  # where control goes when it ends
         _throw(parked)
-
-
-def threads() -> dict[int, threading.Thread]:
-    """Where a patched `threading` finds the present greenlet's thread; else it would make a `Dummy-17`."""
-    patched = monkey.is_module_patched("threading")
-    return threading._active if patched else {}  # type: ignore[attr-defined] # where it looks

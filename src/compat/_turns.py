@@ -108,7 +108,7 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
         runner = self._primary
         if runner is not None and not runner.busy:
             return runner
-        return self._parked.pop() if self._parked else Runner(self._hub, self._thread)
+        return self._parked.pop() if self._parked else Runner(self._hub)
 
     def _plan(self) -> None:
         """See to the next turn, if one is due."""

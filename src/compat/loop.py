@@ -218,7 +218,7 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
         self._thread = threading.current_thread()
         self._thread_id = _get_ident()
         if self._primary is None:
-            self._primary = Runner(self._hub, self._thread)
+            self._primary = Runner(self._hub)
         self._failure = None
         self._running = True
         self._loops.running.append(self)
