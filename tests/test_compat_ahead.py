@@ -178,19 +178,39 @@ def test_who_cancels_himself_and_suspends_is_cancelled_and_what_he_awaits():
     assert kept.pop().cancelled()
 
 
-def test_who_cancels_himself_and_returns_was_cancelled():
+@pytest.mark.parametrize("greenlet_class", [gevent.Greenlet, StepGreenlet])
+@pytest.mark.parametrize("then_blocks", [False, True])
+def test_who_cancels_himself_and_returns_was_cancelled(greenlet_class, then_blocks):
     """As in asyncio."""
 
     async def cancels():
         asyncio.current_task().cancel()
+        if then_blocks:
+            gevent.sleep(0)
 
     def work():
         with pytest.raises(asyncio.CancelledError):
             wait(cancels())
 
-    in_step_greenlet(work)
+    greenlet_class.spawn(work).get(timeout=DEADLINE_S)
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(cancels())
+
+
+@pytest.mark.parametrize("greenlet_class", [gevent.Greenlet, StepGreenlet])
+def test_who_is_cancelled_while_blocked_and_returns_was_not(greenlet_class):
+    go_on = Event()
+
+    async def blocked():
+        go_on.wait(DEADLINE_S)
+        return "result"
+
+    waiting = greenlet_class.spawn(wait, blocked())
+    gevent.idle()
+    [task] = asyncio.all_tasks(attached_loop())
+    assert task.cancel()
+    go_on.set()
+    assert waiting.get(timeout=DEADLINE_S) == "result"
 
 
 def test_a_coroutine_that_swallows_its_cancellation_goes_on():

@@ -29,6 +29,7 @@ class FirstStep:
 
     __slots__ = (
         "awaited",
+        "cancelled",
         "context",
         "coro",
         "error",
@@ -57,6 +58,7 @@ class FirstStep:
         self.rest: Any = None  # after the first step: what takes the others
         self.result: Any = None
         self.error: BaseException | None = None
+        self.cancelled = False  # the task, by the step itself: by whoever else, the step is blocked
         self.noticed = False  # somebody asked something of the task
         self.listed = True  # in asyncio.all_tasks()
         self.again()
@@ -157,8 +159,11 @@ class AheadTask(HubTask):
 
     def cancel(self, msg: Any | None = None) -> bool:
         """As `asyncio.Task.cancel`."""
-        if self._step.task is not None and self not in self._loop._interrupted:
-            self._interrupt(self._step.greenlet)
+        step = self._step
+        if step.task is not None:
+            if self not in self._loop._interrupted:
+                self._interrupt(step.greenlet)
+            step.cancelled = step.cancelled or self not in self._loop._blocked
         return super().cancel(msg)
 
     def _has_control(self) -> bool:

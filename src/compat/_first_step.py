@@ -157,18 +157,17 @@ def _go_on(here: StepGreenlet, step: FirstStep) -> AheadTask:
     attached, here.ahead = here.attached, None
     set_running_loop(attached)
     attached._active = here
-    if here.interrupted and here.blocked is None and step.ended_well():
+    blocked = here.blocked is not None
+    if step.cancelled and step.ended_well():
         attached._settle(here)  # as asyncio has it: who cancels himself and returns was cancelled
     try:
         return step.go_on()
     finally:
         set_running_loop(None)
         attached._active = None
-        if here.blocked is not None:
-            attached._settle(here)
+        attached._settle(here)
+        if blocked:
             attached._plan_alone()
-        elif here.interrupted:
-            attached._settle(here)
 
 
 def _forget(ended: StepGreenlet) -> None:

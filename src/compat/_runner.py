@@ -37,7 +37,7 @@ class Runner(greenlet.greenlet):
     control enters a parked runner through `work_on` alone.
     """
 
-    def __init__(self, hub: greenlet.greenlet) -> None:
+    def __init__(self, hub: greenlet.greenlet | None) -> None:
         super().__init__(parent=hub)
         self.busy = False
         self.loop: Turns | None = None  # while it works
@@ -50,15 +50,13 @@ class Runner(greenlet.greenlet):
         self.interrupted: list[tuple[HubTask, Interrupted]] = []  # tasks whose step, here, was blocked
         self.elsewhere_s = 0.0  # in debug mode: how long this callback was blocked while the loop went on
 
-    def run(self, work: Work) -> None:
-        while True:
-            back = work(self)
-            del work
-            if back is None:
-                return
+    def run(self, back: greenlet.greenlet | None) -> None:
+        while back is not None:
             set_context(self, None)
             self.busy = False
-            work = _switch(back)  # not the hub's own switch(): parking is no blocking
+            work: Work = _switch(back)  # not the hub's own switch(): parking is no blocking
+            back = work(self)
+            del work
 
     def work_on(self, work: Work) -> Any:
         """Start *work*; returns when the runner parks, or, called in the hub, blocks."""
@@ -92,6 +90,30 @@ class Runner(greenlet.greenlet):
     @gr_context.setter
     def gr_context(self, context: Context | None) -> None:
         set_context(self, context)
+
+
+class Cradle(greenlet.greenlet):
+    """Where runners begin.
+
+    A greenlet counts the calls that it is deep in from those of the greenlet that started it.  A runner that
+    began in a first step, far down in nested waits, would have next to none left, for every later step.
+    """
+
+    def __init__(self, hub: greenlet.greenlet) -> None:
+        super().__init__(parent=hub)
+        _switch(self, greenlet.getcurrent())
+
+    def run(self, back: greenlet.greenlet) -> None:
+        while True:
+            runner, back = _switch(back)
+            _switch(runner, self)
+            del runner
+
+    def new_runner(self) -> Runner:
+        """A runner that is parked."""
+        runner = Runner(self.parent)
+        _switch(self, (runner, greenlet.getcurrent()))
+        return runner
 
 
 def destination(named: greenlet.greenlet) -> greenlet.greenlet:

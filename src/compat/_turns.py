@@ -12,7 +12,7 @@ from gevent.hub import Hub
 from compat import _debug
 from compat._asyncio import SelectorEventLoop, enter_task, leave_task, set_running_loop
 from compat._hand_off import HandOff, may_hand_off
-from compat._runner import Relay, Runner, set_context
+from compat._runner import Cradle, Relay, set_context
 from compat._task import HubTask
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from compat._hand_off import Loops
+    from compat._runner import Runner
     from compat._task import Interrupted
     from compat._timers import Timers
 
@@ -54,6 +55,7 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
         self._active: Runner | None = None  # the runner whose callback has the control
         self._primary: Runner | None = None  # first choice, so that greenlet-locals last from step to step
         self._parked: list[Runner] = []
+        self._cradle: Cradle | None = None
         self._relay_greenlet: Relay | None = None
         self._interrupted: dict[asyncio.Task[Any], Interrupted] = {}  # tasks whose step is blocked
         self._waits_for: dict[
@@ -108,7 +110,11 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
         runner = self._primary
         if runner is not None and not runner.busy:
             return runner
-        return self._parked.pop() if self._parked else Runner(self._hub)
+        if self._parked:
+            return self._parked.pop()
+        if self._cradle is None:
+            self._cradle = Cradle(self._hub)
+        return self._cradle.new_runner()
 
     def _plan(self) -> None:
         """See to the next turn, if one is due."""

@@ -17,7 +17,7 @@ from compat._descriptors import Descriptors, NoSelector
 from compat._first_step import FirstSteps
 from compat._hand_off import HandOff, let_hub_know
 from compat._handles import Handle, TimerHandle
-from compat._runner import Runner, dismiss
+from compat._runner import dismiss
 from compat._signals import Signals
 from compat._task import HubTask
 from compat._threads import Threads
@@ -218,7 +218,7 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
         self._thread = threading.current_thread()
         self._thread_id = _get_ident()
         if self._primary is None:
-            self._primary = Runner(self._hub)
+            self._primary = self._idle_runner()
         self._failure = None
         self._running = True
         self._loops.running.append(self)
@@ -293,13 +293,13 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
                 watcher.close()
         for tell in tuple(self._waiters):
             tell()
-        greenlets = [*self._parked, self._primary, self._relay_greenlet]
+        greenlets = [*self._parked, self._primary, self._relay_greenlet, self._cradle]
         self._parked.clear()
         if gevent.get_hub() is self._hub:  # else they die with their thread
             for each in greenlets:
                 if each is not None and not getattr(each, "busy", False):
                     dismiss(each)
-        self._primary = self._relay_greenlet = None
+        self._primary = self._relay_greenlet = self._cradle = None
 
 
 def _nothing() -> None:
