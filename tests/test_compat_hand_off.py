@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import gc
+import logging
 import os
 import select
 import socket
@@ -541,6 +542,132 @@ def test_debug_mode_reports_slow_callbacks_and_not_blocked_ones(caplog):
 
     assert run(main()) == 1
     assert "Executing <" in caplog.text
+
+
+def test_of_the_runners_that_a_burst_of_blocked_tasks_took_some_are_kept():
+    """Finding 2: a bound."""
+    go = Event()
+
+    async def blocked():
+        go.wait(10)
+
+    async def main():
+        tasks = [asyncio.create_task(blocked()) for _ in range(100)]
+        await asyncio.sleep(0)
+        assert runners() >= 100
+        go.set()
+        await asyncio.gather(*tasks)
+        await asyncio.sleep(0)
+        return runners()
+
+    def runners():
+        gc.collect()
+        ours = [each for each in gc.get_objects() if isinstance(each, compat._runner.Runner)]
+        return sum(each.parent is not None and not each.dead for each in ours) - before
+
+    before = 0
+    before = runners()
+    assert 32 <= run(main()) <= 34  # the first one, and the one that looks
+
+
+def test_a_descriptor_that_is_watched_again_and_again_has_one_watcher():
+    """Finding 13: to make one costs as much as ten starts and stops."""
+
+    class Counting:
+        def __init__(self, hub_loop):
+            self.hub_loop, self.made = hub_loop, 0
+
+        def __getattr__(self, name):
+            return getattr(self.hub_loop, name)
+
+        def io(self, *args):
+            self.made += 1
+            return self.hub_loop.io(*args)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        counting = loop._hub_loop = Counting(loop._hub_loop)
+        ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=ours)
+        for _ in range(20):
+            writer.transport.pause_reading()
+            writer.transport.resume_reading()
+            theirs.send(b"x")
+            assert await reader.readexactly(1) == b"x"
+        writer.close()
+        theirs.close()
+        return counting.made
+
+    assert run(main()) == 1
+
+
+def test_a_descriptor_that_is_not_needed_is_closed_at_once():
+    """Finding 8: gevent's os.close waits for a turn of the hub, which may not come."""
+
+    child = os.posix_spawnp("true", ["true"], {})
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        before, found = set(os.listdir("/proc/self/fd")), loop.create_future()
+        loop._when_ended(child, lambda: found.set_result(set(os.listdir("/proc/self/fd"))))
+        return await found - before
+
+    assert run(main()) == set()
+    os.waitpid(child, 0)
+
+
+def test_nothing_is_logged_in_the_hub(caplog):
+    """Finding 16: a handler may block, and the hub must not."""
+    blocked = []
+
+    class Blocks(logging.Handler):
+        def emit(self, record):
+            gevent.sleep(0)  # in the hub it raises
+            blocked.append(record.getMessage().partition("\n")[0])
+
+    class Fails(asyncio.Protocol):
+        def data_received(self, data):
+            raise LookupError("a protocol's")
+
+    def fails():
+        raise LookupError("a callback's")
+
+    async def expires():
+        with gevent.Timeout(0.001):
+            await asyncio.sleep(1)
+
+    async def waits():
+        gevent.sleep(0.001)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_debug(True)
+        ours, theirs = socket.socketpair()
+        transport, _ = await loop.create_connection(Fails, sock=ours)
+        theirs.send(b"x")
+        loop.call_soon(fails)
+        loop.call_later(0.001, fails)
+        loop.call_soon_threadsafe(fails)
+        await asyncio.gather(expires(), waits(), return_exceptions=True)
+        loop.create_future().set_exception(LookupError("nobody asks for it"))
+        await asyncio.sleep(0.01)
+        transport.close()
+        theirs.close()
+
+    handler = Blocks()
+    logging.getLogger("asyncio").addHandler(handler)
+    try:
+        asyncio.Runner(loop_factory=new_event_loop).run(main())
+    finally:
+        logging.getLogger("asyncio").removeHandler(handler)
+    for what in (
+        "fails()",
+        "data_received",
+        "seconds=0.001",
+        "handed the loop over",
+        "never retrieved",
+    ):
+        assert any(what in message for message in blocked), (what, blocked)
 
 
 def test_nothing_is_left_behind():

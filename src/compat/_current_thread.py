@@ -18,8 +18,11 @@ class Threads(dict[int, threading.Thread]):
     """What `threading` knows, and what it is told when it asks for the present greenlet's."""
 
     def __missing__(self, ident: int) -> threading.Thread:
+        try:
+            one: Any = getcurrent() if ident == threading.get_ident() else None
+        except RuntimeError:  # the interpreter ends, and with it tasks that log this
+            return threading.main_thread()
         # Not by the running loop: up to Python 3.11 a forked child has none, and asks.
-        one: Any = getcurrent() if ident == threading.get_ident() else None
         while one is not None:
             loop = getattr(one, "attached", None) or getattr(
                 one, "loop", None

@@ -230,6 +230,8 @@ def _block(
         try:
             _end_of(loop, task, waiter)
         except BaseException as error:
+            if loop.is_closed():
+                raise
             task.cancel()
             if ours is not None:
                 ours.close()
