@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import gc
+import sys
 import weakref
 
 import gevent
@@ -177,19 +178,39 @@ def test_who_cancels_himself_and_suspends_is_cancelled_and_what_he_awaits():
     assert kept.pop().cancelled()
 
 
-def test_who_cancels_himself_and_returns_was_cancelled():
+@pytest.mark.parametrize("greenlet_class", [gevent.Greenlet, StepGreenlet])
+@pytest.mark.parametrize("then_blocks", [False, True])
+def test_who_cancels_himself_and_returns_was_cancelled(greenlet_class, then_blocks):
     """As in asyncio."""
 
     async def cancels():
         asyncio.current_task().cancel()
+        if then_blocks:
+            gevent.sleep(0)
 
     def work():
         with pytest.raises(asyncio.CancelledError):
             wait(cancels())
 
-    in_step_greenlet(work)
+    greenlet_class.spawn(work).get(timeout=DEADLINE_S)
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(cancels())
+
+
+@pytest.mark.parametrize("greenlet_class", [gevent.Greenlet, StepGreenlet])
+def test_who_is_cancelled_while_blocked_and_returns_was_not(greenlet_class):
+    go_on = Event()
+
+    async def blocked():
+        go_on.wait(DEADLINE_S)
+        return "result"
+
+    waiting = greenlet_class.spawn(wait, blocked())
+    gevent.idle()
+    [task] = asyncio.all_tasks(attached_loop())
+    assert task.cancel()
+    go_on.set()
+    assert waiting.get(timeout=DEADLINE_S) == "result"
 
 
 def test_a_coroutine_that_swallows_its_cancellation_goes_on():
@@ -213,6 +234,51 @@ def test_a_coroutine_that_swallows_its_cancellation_goes_on():
 
     assert in_step_greenlet(lambda: wait(goes_on())) == [0, 0, 0]
     assert in_step_greenlet(lambda: wait(answers_at_once())) == "cancelled, and well"
+
+
+def test_an_error_that_was_handled_leaves_no_trace():
+    """In sys.exc_info(), or as the context of what is raised later on."""
+
+    async def handles():
+        future = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(future.set_exception, KeyError("handled"))
+        with pytest.raises(KeyError):
+            await future
+        found = sys.exc_info()
+        try:
+            raise LookupError
+        except LookupError as error:
+            return found, error.__context__
+
+    assert in_step_greenlet(lambda: wait(handles())) == ((None, None, None), None)
+
+
+def test_an_idle_greenlet_keeps_no_result():
+    class Large:
+        pass
+
+    async def large():
+        return Large()
+
+    def work():
+        result = weakref.ref(wait(large()))
+        return result()
+
+    gc.disable()
+    try:
+        assert in_step_greenlet(work) is None
+    finally:
+        gc.enable()
+
+
+def test_a_task_that_waits_for_its_coroutine_has_a_representation():
+    """A debugger finds it."""
+
+    def work():
+        wait(identity())
+        return repr(gevent.getcurrent().ahead.task)
+
+    assert "AheadTask pending" in in_step_greenlet(work)
 
 
 def test_cancelled_by_a_first_step_inside_its_own():

@@ -12,6 +12,7 @@ import weakref
 from contextlib import suppress
 
 import gevent
+import greenlet
 import pytest
 from gevent import monkey
 from gevent.event import Event
@@ -101,7 +102,8 @@ def test_sync_code_in_a_coroutine_waits_for_another_to_any_depth():
     async def at(depth):
         return depth if depth == 0 else 1 + wait(at(depth - 1)) + wait(five_later()) - 5
 
-    assert wait(at(20)) == 20
+    for depth in (200, 1):  # deeper than what Python's calls may be; and that leaves nothing behind
+        assert gevent.spawn(wait, at(depth)).get() == depth
 
 
 def test_a_first_step_that_blocks_in_gevent():
@@ -263,6 +265,30 @@ def test_a_loop_that_is_closed_tells_who_waits():
         waiting.get(timeout=5)
 
 
+@pytest.mark.parametrize("greenlet_class", ["Greenlet", "StepGreenlet"])
+def test_a_process_that_ends_with_such_a_task_says_what_asyncio_says(greenlet_class):
+    script = f"""
+from gevent import monkey; monkey.patch_all()
+import asyncio, compat, gevent
+
+gevent.StepGreenlet = compat.StepGreenlet
+loop = compat.attached_loop()
+waiting = gevent.{greenlet_class}.spawn(compat.wait, asyncio.sleep(10))
+waiting.link(lambda _: None)
+gevent.sleep(0.01)
+loop.detach()
+loop.close()
+waiting.join()
+print(waiting.exception, waiting.exception.__context__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout == "Event loop is closed None\n"
+    assert "Task was destroyed but it is pending!" in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
 def test_a_loop_that_does_not_run_cannot_be_waited_on():
     loop = new_event_loop()
     try:
@@ -354,6 +380,8 @@ async def main():
         await reader.read()
         writer.close()
         server.close()
+    for less_than_libuv_can in (0.0001, 0.0009, 0.0011):
+        await asyncio.sleep(less_than_libuv_can)
     return out, process.returncode
 
 print(asyncio.Runner(loop_factory=compat.new_event_loop).run(main()))
@@ -392,24 +420,36 @@ print(compat.wait(asyncio.sleep(0.001, "waited")))
 thread.join()
 print(compat.wait(asyncio.sleep(0.001, "again")))
 """
+    # asyncio's own loop waits for less than libuv can, and gevent warns of that.
+    strict = ["-W", "error", "-W", "ignore:libuv only supports millisecond"]
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, *strict, "-c", script], capture_output=True, text=True, timeout=30, check=False
     )
     assert (done.stdout, done.stderr) == ("waited\nbeaten\nagain\n", "")
 
 
-def test_a_bare_asyncio_run_uses_the_loop_once_installed():
-    script = """
+@pytest.mark.parametrize(
+    "chosen", ["compat.install()", "asyncio.set_event_loop_policy(compat.HubEventLoopPolicy())"]
+)
+def test_a_bare_asyncio_run_uses_the_loop_once_installed(chosen):
+    """Finding 14.  The policy is for Python up to 3.13; later ones warn of any."""
+    script = f"""
 import asyncio, compat
 
-compat.install()
-asyncio.run(asyncio.sleep(0))
-print(type(asyncio.new_event_loop()).__name__)
+async def main():
+    return type(asyncio.get_running_loop()).__name__
+
+{chosen}
+print(asyncio.run(main()))
+loop = asyncio.new_event_loop()
+print(type(loop).__name__)
+loop.close()
 """
+    strict = ["-W", "error"] if sys.version_info < (3, 14) else []
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, *strict, "-c", script], capture_output=True, text=True, timeout=30, check=True
     )
-    assert done.stdout == "HubEventLoop\n"
+    assert done.stdout == "HubEventLoop\nHubEventLoop\n"
 
 
 def test_current_thread_is_the_one_that_attached():
@@ -425,9 +465,12 @@ class Bridge(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
+        gevent.idle()
+        self.before = self.watchers_and_descriptors()
         self.loop = attached_loop()
         self.waiting = []  # greenlets in wait()
         self.tasks = []  # tasks in result_of()
+        self.awaited = []  # what they wait for
         self.wrong = []
 
     async def check(self, delay, depth):
@@ -449,7 +492,8 @@ class Bridge(RuleBasedStateMachine):
 
     @rule(delay=st.sampled_from([0, 0.001, 5]))
     def spawn_awaiting_task(self, delay):
-        self.tasks.append(self.loop.create_task(result_of(gevent.spawn(gevent.sleep, delay))))
+        self.awaited.append(gevent.spawn(gevent.sleep, delay))
+        self.tasks.append(self.loop.create_task(result_of(self.awaited[-1])))
 
     @rule(delay=st.sampled_from([0, 0.001]))
     def time_out(self, delay):
@@ -476,6 +520,10 @@ class Bridge(RuleBasedStateMachine):
         assert not self.wrong
         assert asyncio._get_running_loop() is None
 
+    @staticmethod
+    def watchers_and_descriptors():
+        return gevent.get_hub().loop.activecnt, sorted(os.listdir("/proc/self/fd"))
+
     def teardown(self):
         gevent.killall(self.waiting, timeout=5)
         for task in self.tasks:
@@ -483,15 +531,29 @@ class Bridge(RuleBasedStateMachine):
         with gevent.Timeout(5):
             while asyncio.all_tasks(self.loop):
                 gevent.sleep(0)
+        gevent.killall(self.awaited, timeout=5)  # those whose task was cancelled before it began
         assert not self.wrong
         assert not self.loop._interrupted
         assert not self.loop._waits_for
         assert not self.loop._waiters
+        assert not self.loop._blocked
+        self.loop.detach()
+        self.loop.close()
+        gevent.idle()
+        assert self.watchers_and_descriptors() == self.before
+
+
+def greenlets():
+    gc.collect()
+    return sum(isinstance(each, greenlet.greenlet) and not each.dead for each in gc.get_objects())
 
 
 def test_any_order_of_spawn_wait_cancel_kill_and_time_out():
+    attached_loop().detach()
+    before = greenlets()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a greenlet killed before it began awaited nothing
         run_state_machine_as_test(
             Bridge, settings=settings(max_examples=40, stateful_step_count=20, deadline=None)
         )
+    assert greenlets() == before

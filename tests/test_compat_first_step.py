@@ -170,6 +170,17 @@ def test_what_the_step_raises_is_the_callers(error):
     assert in_step_greenlet(work) is None
 
 
+def test_a_subclass_takes_first_steps_too():
+    class Connection(StepGreenlet):
+        pass
+
+    async def look():
+        return greenlet.getcurrent()
+
+    connection = Connection.spawn(lambda: wait(look()))
+    assert connection.get(timeout=DEADLINE_S) is connection
+
+
 def test_in_an_entered_context_a_runner_takes_it():
     async def look():
         return variable.get()

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import gc
+import logging
 import os
 import select
 import socket
@@ -11,6 +12,7 @@ import time
 
 import gevent
 import gevent.lock
+import greenlet
 import pytest
 from gevent.event import Event
 
@@ -30,6 +32,10 @@ def run(main, **settings):
         result = runner.run(main)
     assert not complaints
     return result
+
+
+# asyncio's own loop waits in gevent for as long as it likes.
+OTHER_LOOP = pytest.mark.filterwarnings("ignore:libuv only supports millisecond:UserWarning")
 
 
 def test_poll_asks_without_a_hand_off():
@@ -73,6 +79,7 @@ def test_a_blocking_call_suspends_its_task_alone():
     assert run(main()) == 100
 
 
+@OTHER_LOOP
 def test_other_greenlets_see_no_running_loop():
     """Finding 5: so each of them may run a loop of its own."""
 
@@ -325,14 +332,27 @@ def test_a_busy_loop_lets_the_hub_poll():
     assert run(main()) < 0.04  # fifty steps would be 0.1
 
 
-def test_steps_know_their_thread():
+@pytest.mark.parametrize("kind", ["step", "raw greenlet", "StepGreenlet", "raw greenlet of one"])
+def test_steps_know_their_thread_and_threading_counts_it_once(kind):
     """Finding 9: not Dummy-17."""
+    before = threading.enumerate()
 
-    async def main():
+    def look():
         gevent.sleep(0)
+        assert threading.enumerate() == before
         return threading.current_thread()
 
-    assert run(main()) is threading.current_thread()
+    async def step():
+        return greenlet.greenlet(look).switch() if kind.startswith("raw greenlet") else look()
+
+    if "of one" in kind or kind == "StepGreenlet":
+        loop = compat.attached_loop()
+        found = [each.get() for each in [compat.StepGreenlet.spawn(compat.wait, step()) for _ in range(3)]]
+        loop.detach()
+        loop.close()
+        assert found == [threading.current_thread()] * 3
+    else:
+        assert run(step()) is threading.current_thread()
 
 
 def test_a_closed_loop_leaves_no_thread_behind():
@@ -365,8 +385,14 @@ def test_thread_locals_last_from_step_to_step_of_the_first_runner():
     assert run(main()) == 5
 
 
-@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="Python 3.12 brought eager tasks")
-def test_an_eager_task_made_outside_of_a_step_waits_for_its_turn():
+EAGER_TASKS = pytest.mark.skipif(
+    not hasattr(asyncio, "eager_task_factory"), reason="Python 3.12 brought eager tasks"
+)
+
+
+@EAGER_TASKS
+@pytest.mark.parametrize("keyword", [False, True])
+def test_an_eager_task_made_outside_of_a_step_waits_for_its_turn(keyword):
     """Finding 10: on 3.12 and 3.13 it would corrupt the current task."""
 
     async def where():
@@ -374,13 +400,49 @@ def test_an_eager_task_made_outside_of_a_step_waits_for_its_turn():
 
     async def main():
         loop = asyncio.get_running_loop()
-        loop.set_task_factory(asyncio.eager_task_factory)
+        if keyword:
+            how = {"eager_start": True}
+        else:
+            how = {}
+            loop.set_task_factory(asyncio.eager_task_factory)
+
+        def make():
+            task = loop.create_task(where(), **how)
+            return task, task.done()
+
         me = asyncio.current_task()
-        task = gevent.spawn(loop.create_task, where()).get()
+        task, done = gevent.spawn(make).get()
+        assert not done
         assert asyncio.current_task() is me
         assert await task is task
 
     run(main())
+
+
+@EAGER_TASKS
+@pytest.mark.parametrize("keyword", [False, True])
+def test_an_eager_task_takes_its_first_step_at_once_and_is_one_of_ours(keyword):
+    """Else a timeout in it that expires while it is blocked would leave a cancellation behind: finding 1."""
+    steps = []
+
+    async def eager():
+        steps.append("first")
+        await asyncio.sleep(0)
+        async with asyncio.timeout(0.001):  # noqa: ASYNC100 (that is the finding)
+            gevent.sleep(0.01)
+        await asyncio.sleep(0)
+        return asyncio.current_task().cancelling()
+
+    async def main():
+        loop, how = asyncio.get_running_loop(), {"eager_start": True} if keyword else {}
+        if not keyword:
+            loop.set_task_factory(asyncio.eager_task_factory)
+        task = loop.create_task(eager(), name="mine", **how)
+        assert steps == ["first"]
+        assert task.get_name() == "mine"
+        return await task
+
+    assert run(main()) == 0
 
 
 def test_cancelling_a_blocked_task_again_and_again_costs_no_processor():
@@ -425,6 +487,7 @@ def test_a_loop_that_waits_for_another_thread_is_no_dead_end():
     run(main())
 
 
+@OTHER_LOOP
 def test_asynchronous_generators_belong_to_the_loop_they_ran_in():
     """Finding 16: the hooks are the thread's, and another loop may have set its own."""
     closed = []
@@ -479,6 +542,132 @@ def test_debug_mode_reports_slow_callbacks_and_not_blocked_ones(caplog):
 
     assert run(main()) == 1
     assert "Executing <" in caplog.text
+
+
+def test_of_the_runners_that_a_burst_of_blocked_tasks_took_some_are_kept():
+    """Finding 2: a bound."""
+    go = Event()
+
+    async def blocked():
+        go.wait(10)
+
+    async def main():
+        tasks = [asyncio.create_task(blocked()) for _ in range(100)]
+        await asyncio.sleep(0)
+        assert runners() >= 100
+        go.set()
+        await asyncio.gather(*tasks)
+        await asyncio.sleep(0)
+        return runners()
+
+    def runners():
+        gc.collect()
+        ours = [each for each in gc.get_objects() if isinstance(each, compat._runner.Runner)]
+        return sum(each.parent is not None and not each.dead for each in ours) - before
+
+    before = 0
+    before = runners()
+    assert 32 <= run(main()) <= 34  # the first one, and the one that looks
+
+
+def test_a_descriptor_that_is_watched_again_and_again_has_one_watcher():
+    """Finding 13: to make one costs as much as ten starts and stops."""
+
+    class Counting:
+        def __init__(self, hub_loop):
+            self.hub_loop, self.made = hub_loop, 0
+
+        def __getattr__(self, name):
+            return getattr(self.hub_loop, name)
+
+        def io(self, *args):
+            self.made += 1
+            return self.hub_loop.io(*args)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        counting = loop._hub_loop = Counting(loop._hub_loop)
+        ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=ours)
+        for _ in range(20):
+            writer.transport.pause_reading()
+            writer.transport.resume_reading()
+            theirs.send(b"x")
+            assert await reader.readexactly(1) == b"x"
+        writer.close()
+        theirs.close()
+        return counting.made
+
+    assert run(main()) == 1
+
+
+def test_a_descriptor_that_is_not_needed_is_closed_at_once():
+    """Finding 8: gevent's os.close waits for a turn of the hub, which may not come."""
+
+    child = os.posix_spawnp("true", ["true"], {})
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        before, found = set(os.listdir("/proc/self/fd")), loop.create_future()
+        loop._when_ended(child, lambda: found.set_result(set(os.listdir("/proc/self/fd"))))
+        return await found - before
+
+    assert run(main()) == set()
+    os.waitpid(child, 0)
+
+
+def test_nothing_is_logged_in_the_hub(caplog):
+    """Finding 16: a handler may block, and the hub must not."""
+    blocked = []
+
+    class Blocks(logging.Handler):
+        def emit(self, record):
+            gevent.sleep(0)  # in the hub it raises
+            blocked.append(record.getMessage().partition("\n")[0])
+
+    class Fails(asyncio.Protocol):
+        def data_received(self, data):
+            raise LookupError("a protocol's")
+
+    def fails():
+        raise LookupError("a callback's")
+
+    async def expires():
+        with gevent.Timeout(0.001):
+            await asyncio.sleep(1)
+
+    async def waits():
+        gevent.sleep(0.001)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_debug(True)
+        ours, theirs = socket.socketpair()
+        transport, _ = await loop.create_connection(Fails, sock=ours)
+        theirs.send(b"x")
+        loop.call_soon(fails)
+        loop.call_later(0.001, fails)
+        loop.call_soon_threadsafe(fails)
+        await asyncio.gather(expires(), waits(), return_exceptions=True)
+        loop.create_future().set_exception(LookupError("nobody asks for it"))
+        await asyncio.sleep(0.01)
+        transport.close()
+        theirs.close()
+
+    handler = Blocks()
+    logging.getLogger("asyncio").addHandler(handler)
+    try:
+        asyncio.Runner(loop_factory=new_event_loop).run(main())
+    finally:
+        logging.getLogger("asyncio").removeHandler(handler)
+    for what in (
+        "fails()",
+        "data_received",
+        "seconds=0.001",
+        "handed the loop over",
+        "never retrieved",
+    ):
+        assert any(what in message for message in blocked), (what, blocked)
 
 
 def test_nothing_is_left_behind():

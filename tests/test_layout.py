@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,26 @@ def test_compat_stands_alone():
     assert files
     for file in files:
         assert "baseplate_serve" not in file.read_text(), file.name
+
+
+def test_compat_works_without_the_servers(tmp_path):
+    """Another program may take it as it is."""
+    shutil.copytree(ROOT / "src" / "compat", tmp_path / "compat")
+    script = f"""
+import sys
+sys.modules["baseplate_serve"] = None  # where it is installed, too
+sys.path.insert(0, {str(tmp_path)!r})
+from gevent import monkey; monkey.patch_all()
+import asyncio, compat
+
+async def main():
+    return await compat.sync_to_async(str.upper)(await asyncio.sleep(0.001, "alone"))
+
+print(compat.__file__.startswith({str(tmp_path)!r}), compat.wait(main()))
+print(asyncio.Runner(loop_factory=compat.new_event_loop).run(main()))
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout == "True ALONE\nALONE\n"
 
 
 NEITHER = {"asyncio", "compat", "baseplate_serve._monitors"}

@@ -29,6 +29,7 @@ class FirstStep:
 
     __slots__ = (
         "awaited",
+        "cancelled",
         "context",
         "coro",
         "error",
@@ -37,6 +38,7 @@ class FirstStep:
         "listed",
         "noticed",
         "references",
+        "rest",
         "result",
         "run",
         "take",
@@ -53,8 +55,10 @@ class FirstStep:
         self.context = context
         self.coro: Any = None
         self.awaited: Any = self  # what the coroutine is suspended on; this object when it is over
+        self.rest: Any = None  # after the first step: what takes the others
         self.result: Any = None
         self.error: BaseException | None = None
+        self.cancelled = False  # the task, by the step itself: by whoever else, the step is blocked
         self.noticed = False  # somebody asked something of the task
         self.listed = True  # in asyncio.all_tasks()
         self.again()
@@ -91,6 +95,8 @@ class FirstStep:
         """
         task: AheadTask = self.task
         handle, self.task, self.handle = self.handle, None, None
+        if self.rest is None:
+            self.rest = self.run
         if not self.listed:
             register_task(task)
         _set(task, "_log_destroy_pending", True)
@@ -116,10 +122,9 @@ class FirstStep:
 def _run(step: FirstStep) -> Generator[Any, Any, Any]:
     """Coroutines, one after the other: `yield from` hands their results on without an exception each."""
     while True:
-        result = yield from (yield step)
+        step.result = yield from (yield step)  # in no variable of ours: an idle one would keep it
         if step.task is None:
-            return result  # the task's: it has gone on
-        step.result = result
+            return step.result  # the task's: it has gone on
 
 
 class AheadTask(HubTask):
@@ -140,14 +145,25 @@ class AheadTask(HubTask):
         """As `asyncio.Task.get_coro`."""
         return self._step.coro
 
-    _coro = property(get_coro)  # what asyncio's own reports look at
+    def _shown(self) -> Any:
+        """What asyncio's own reports look at: always a coroutine."""
+        return self._step.coro or super().get_coro()
+
+    def _replace(self, coro: Any) -> None:
+        """From the next step on run *coro*, which goes on with the present one: greenback's portals."""
+        self._step.rest = coro
+
+    _coro = property(_shown, _replace)
 
     # In the first step asyncio's part of the task knows nothing of it yet.
 
     def cancel(self, msg: Any | None = None) -> bool:
         """As `asyncio.Task.cancel`."""
-        if self._step.task is not None and self not in self._loop._interrupted:
-            self._interrupt(self._step.greenlet)
+        step = self._step
+        if step.task is not None:
+            if self not in self._loop._interrupted:
+                self._interrupt(step.greenlet)
+            step.cancelled = step.cancelled or self not in self._loop._blocked
         return super().cancel(msg)
 
     def _has_control(self) -> bool:
@@ -194,14 +210,17 @@ def _after(step: FirstStep) -> Generator[Any, Any, Any]:
     awaited, step.awaited = step.awaited, None
     if awaited is step:
         return step.result
-    run = step.run
     while True:
         try:
             yield awaited
         except BaseException as error:  # noqa: BLE001 (whatever it is, it is the coroutine's)
-            try:
-                awaited = run.throw(error)
-            except StopIteration as end:
-                return end.value
+            thrown: BaseException | None = error
         else:
-            return (yield from run)
+            thrown = None
+        try:
+            # Out of the handler: there the coroutine would find the error in sys.exc_info() later on.
+            awaited = step.rest.send(None) if thrown is None else step.rest.throw(thrown)
+        except StopIteration as end:
+            return end.value
+        finally:
+            thrown = None

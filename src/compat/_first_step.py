@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from sys import getrefcount
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -10,18 +9,18 @@ from weakref import getweakrefcount
 
 import gevent
 import greenlet
-from gevent.thread import get_ident  # type: ignore[import-not-found] # no stubs
+from gevent.hub import Hub
 from greenlet import getcurrent
 
 from compat._ahead import FirstStep
 from compat._asyncio import enter_task, get_running_loop, leave_task, set_running_loop
-from compat._runner import Runner, destination, own_context, set_context, threads
+from compat._runner import Runner, own_context, set_context, throw_into
 from compat._task import HubTask
 from compat._turns import Turns
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from contextvars import Context
 
     from compat._ahead import AheadTask
@@ -50,7 +49,7 @@ class StepGreenlet(gevent.Greenlet):  # type: ignore[type-arg] # returns anythin
     thrown into the greenlet is raised there: the task is not cancelled.
 
     A greenlet that the step makes has this one for a parent, as it would have a `Runner`; when the step has
-    ended, and its task goes on elsewhere, it must find the way: see `lend` and `Runner.switch`.
+    ended, and its task goes on elsewhere, it must find the way: see `StandIn`.
     """
 
     # Found faster than what is in the object's dictionary, which gevent's classes keep in the old way.
@@ -65,28 +64,17 @@ class StepGreenlet(gevent.Greenlet):  # type: ignore[type-arg] # returns anythin
         loops = getattr(gevent.get_hub(), "event_loops", None)
         self.attached: Any = None if loops is None else loops.attached
         self.interrupted: list[tuple[HubTask, Interrupted]] = []
-        self.blocked = False
+        self.blocked: greenlet.greenlet | None = None
         self.ahead: FirstStep | None = None
         if self.attached is not None:
-            threads()[get_ident(self)] = self.attached._thread
             self.rawlink(_forget)
 
-    @contextmanager
-    def lend(self) -> Iterator[None]:
-        """While the task of a first step that was taken here goes on, in runners.
-
-        Set on the object, for that time: a method would make every wake-up dearer.
-        """
-        self.switch: Any = lambda *args, **kwargs: _switch(destination(self), *args, **kwargs)
-        self.throw: Any = self._pass_on
-        try:
-            yield
-        finally:
-            del self.switch, self.throw
-
-    def _pass_on(self, *args: Any) -> Any:
-        there = destination(self)
-        return super().throw(*args) if there is self else _throw(there, *args)
+    def throw(self, *args: Any) -> Any:
+        """As greenlets do; while a greenlet that its step made is blocked in gevent: there."""
+        blocked = self.blocked
+        if blocked is None or blocked is self:
+            return super().throw(*args)
+        return throw_into(blocked, self.attached, *args)
 
     @property
     def gr_context(self) -> Context | None:
@@ -104,7 +92,7 @@ def take_first_step(coro: Any, loop: object) -> Any:  # noqa: C901 (the hot path
     It is taken in `StepGreenlet`s, in no callback of any loop.  Switches: when the step blocks in gevent.
     """
     here = getcurrent()
-    if type(here) is not StepGreenlet:
+    if not isinstance(here, StepGreenlet):
         return REFUSED
     attached = here.attached
     if (
@@ -139,7 +127,7 @@ def take_first_step(coro: Any, loop: object) -> Any:  # noqa: C901 (the hot path
         set_running_loop(None)
         attached._active = None
         step.error = error
-        if here.blocked or not step.unnoticed():
+        if here.blocked is not None or not step.unnoticed():
             _go_on(here, step)
         else:
             step.again()
@@ -153,12 +141,12 @@ def take_first_step(coro: Any, loop: object) -> Any:  # noqa: C901 (the hot path
     result = step.result
     # What unnoticed() asks, without the call.
     if (
-        here.blocked
+        here.blocked is not None
         or step.noticed
         or step.listed
         or getrefcount(step.task) != step.references
         or getweakrefcount(step.task)
-    ) and (here.blocked or not step.unnoticed()):
+    ) and (here.blocked is not None or not step.unnoticed()):
         return Unfinished(_go_on(here, step))
     step.coro = step.result = None
     return result
@@ -169,25 +157,73 @@ def _go_on(here: StepGreenlet, step: FirstStep) -> AheadTask:
     attached, here.ahead = here.attached, None
     set_running_loop(attached)
     attached._active = here
-    if here.interrupted and not here.blocked and step.ended_well():
+    blocked = here.blocked is not None
+    if step.cancelled and step.ended_well():
         attached._settle(here)  # as asyncio has it: who cancels himself and returns was cancelled
     try:
         return step.go_on()
     finally:
         set_running_loop(None)
         attached._active = None
-        if here.blocked:
-            attached._settle(here)
+        attached._settle(here)
+        if blocked:
             attached._plan_alone()
-        elif here.interrupted:
-            attached._settle(here)
 
 
 def _forget(ended: StepGreenlet) -> None:
     if ended.ahead is not None:
         ended.ahead.forget()
         ended.ahead = None
-    threads().pop(get_ident(ended), None)
+
+
+class StandIn:
+    """How a `StepGreenlet` waits for its task, which goes on in runners.
+
+    Greenlets that the first step made (SQLAlchemy's, greenback's) have the `StepGreenlet` for a parent, and
+    come back to it in the middle of a later step, when they switch to it or end.  So it passes on what they
+    say to whoever runs that step.  It would cost more to have them switch elsewhere: `switch` is what every
+    wake-up calls, too, and who ends asks nobody where to go.
+    """
+
+    __slots__ = ("here", "loop", "waits")
+
+    def __init__(self, here: StepGreenlet) -> None:
+        self.here = here
+        self.loop: Turns = here.attached
+        self.waits = False
+
+    def switch(self, _: None) -> None:
+        """In the hub: it has waited long enough."""
+        if self.waits:
+            _switch(self.here)
+
+    def get(self) -> None:
+        """Wait.  Raises: what is thrown into the greenlet meanwhile."""
+        loop = self.loop
+        send: Callable[..., Any] = Hub.switch
+        args: Any = (loop._hub,)
+        self.waits = True
+        try:
+            while True:
+                try:
+                    said = send(*args)
+                except BaseException as error:
+                    if loop._active is None:
+                        raise  # from the hub: it is meant for this greenlet
+                    send, args = _throw, (loop._active, error)
+                else:
+                    if loop._active is None:
+                        return
+                    send, args = _switch, (loop._active, said)
+        finally:
+            self.waits = False
+            args = said = None  # an error's traceback leads here
+
+
+def leave_to_relay(ended: StepGreenlet) -> None:
+    """After the end of one that left its task to itself: what the first step made must not end in the hub."""
+    if not ended.attached.is_closed():
+        ended.parent = ended.attached._relay()
 
 
 class FirstSteps(Turns):
@@ -218,7 +254,7 @@ class FirstSteps(Turns):
                 handle._callback(*handle._args)
             except (SystemExit, KeyboardInterrupt):
                 pass  # the task holds them, for who asks
-            if runner.blocked:
+            if runner.blocked is not None:
                 self._settle(runner)
                 self._plan_alone()
         finally:

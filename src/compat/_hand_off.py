@@ -18,8 +18,10 @@ from gevent import monkey
 from gevent.hub import Hub
 
 from compat._asyncio import BaseEventLoop, enter_task, get_running_loop, leave_task, set_running_loop
+from compat._current_thread import stand_for_threads
 from compat._handles import Handle
 from compat._polls import answer_at_once
+from compat._timeouts import know_tasks
 from compat.errors import BlockingCall
 
 if TYPE_CHECKING:
@@ -71,6 +73,8 @@ def let_hub_know(hub: Any) -> None:
         hub.__class__ = LoopHub if kind is Hub else type(kind.__name__, (LoopHub, kind), {})
         hub.event_loops = Loops()
         answer_at_once()
+        know_tasks()
+        stand_for_threads()
         _put_aside_earlier()
 
 

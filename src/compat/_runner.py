@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import greenlet
-from gevent import monkey
-from gevent.thread import get_ident  # type: ignore[import-not-found] # no stubs
 
 from compat._asyncio import get_running_loop
 
@@ -40,7 +37,7 @@ class Runner(greenlet.greenlet):
     control enters a parked runner through `work_on` alone.
     """
 
-    def __init__(self, hub: greenlet.greenlet, thread: threading.Thread | None) -> None:
+    def __init__(self, hub: greenlet.greenlet | None) -> None:
         super().__init__(parent=hub)
         self.busy = False
         self.loop: Turns | None = None  # while it works
@@ -48,26 +45,18 @@ class Runner(greenlet.greenlet):
         self.caller: greenlet.greenlet | None = (
             None  # who waits, out of the hub's sight, for it to park or block
         )
-        self.blocked = False  # its callback was, in gevent, and the loop may have gone on meanwhile
+        # Which greenlet of its callback is blocked in gevent, or was: the loop may have gone on meanwhile.
+        self.blocked: greenlet.greenlet | None = None
         self.interrupted: list[tuple[HubTask, Interrupted]] = []  # tasks whose step, here, was blocked
         self.elsewhere_s = 0.0  # in debug mode: how long this callback was blocked while the loop went on
-        self.thread = thread  # whose hub it is, for `threading.current_thread()`
 
-    def run(self, work: Work) -> None:
-        known = threads()
-        if self.thread is not None:
-            known[get_ident()] = self.thread
-        try:
-            while True:
-                back = work(self)
-                del work
-                if back is None:
-                    return
-                set_context(self, None)
-                self.busy = False
-                work = _switch(back)  # not the hub's own switch(): parking is no blocking
-        finally:  # dismissed, too; not when it is collected: the traceback of a step may hold it for long
-            known.pop(get_ident(), None)
+    def run(self, back: greenlet.greenlet | None) -> None:
+        while back is not None:
+            set_context(self, None)
+            self.busy = False
+            work: Work = _switch(back)  # not the hub's own switch(): parking is no blocking
+            back = work(self)
+            del work
 
     def work_on(self, work: Work) -> Any:
         """Start *work*; returns when the runner parks, or, called in the hub, blocks."""
@@ -84,8 +73,13 @@ class Runner(greenlet.greenlet):
         return _switch(destination(self), *args, **kwargs)
 
     def throw(self, *args: Any) -> Any:
-        """As `switch`."""
-        return _throw(destination(self), *args)
+        """As `switch`; from the hub: into its callback, where that is blocked."""
+        if get_running_loop() is not None:
+            return _throw(destination(self), *args)
+        if self.loop is None or self.blocked is None:
+            # The step that somebody means is over: as with a greenlet that has ended, he gets it back.
+            return _throw(greenlet.greenlet(self.run), *args)
+        return throw_into(self.blocked, self.loop, *args)
 
     @property
     def gr_context(self) -> Context | None:
@@ -98,6 +92,30 @@ class Runner(greenlet.greenlet):
         set_context(self, context)
 
 
+class Cradle(greenlet.greenlet):
+    """Where runners begin.
+
+    A greenlet counts the calls that it is deep in from those of the greenlet that started it.  A runner that
+    began in a first step, far down in nested waits, would have next to none left, for every later step.
+    """
+
+    def __init__(self, hub: greenlet.greenlet) -> None:
+        super().__init__(parent=hub)
+        _switch(self, greenlet.getcurrent())
+
+    def run(self, back: greenlet.greenlet) -> None:
+        while True:
+            runner, back = _switch(back)
+            _switch(runner, self)
+            del runner
+
+    def new_runner(self) -> Runner:
+        """A runner that is parked."""
+        runner = Runner(self.parent)
+        _switch(self, (runner, greenlet.getcurrent()))
+        return runner
+
+
 def destination(named: greenlet.greenlet) -> greenlet.greenlet:
     """Where control goes that somebody gives to *named*, which runs a step, or did."""
     loop: Any = get_running_loop()
@@ -105,26 +123,42 @@ def destination(named: greenlet.greenlet) -> greenlet.greenlet:
     if active is None:
         return named
     child = greenlet.getcurrent()
-    while (
-        child.parent is not None
-        and not hasattr(child.parent, "interrupted")
-        and not isinstance(child.parent, Relay)
-    ):
+    while child.parent is not None and not runs_steps(child.parent) and not isinstance(child.parent, Relay):
         child = child.parent
-    if child.parent is not None:
+    if child.parent is not None and not isinstance(child.parent, Relay):
         child.parent = loop._relay()
     return active
+
+
+def throw_into(blocked: greenlet.greenlet, loop: Turns, *args: Any) -> Any:
+    """Raise in a greenlet of a step that is *blocked* in gevent.  In the hub.
+
+    What it ends with is raised in its parent then, and so on.  Of itself a raw greenlet returns a
+    GreenletExit.
+    """
+    child = blocked
+    while not runs_steps(child) and (parent := child.parent) is not None and not isinstance(parent, Relay):
+        child.parent = loop._relay() if runs_steps(parent) else Relay(loop, parent)
+        child = parent
+    return _throw(blocked, *args)
+
+
+def runs_steps(one: greenlet.greenlet) -> bool:
+    """Whether it is a `Runner` or a `StepGreenlet`, and no greenlet that a step made."""
+    return hasattr(one, "interrupted")
 
 
 class Relay(greenlet.greenlet):
     """The parent of greenlets that outlived the step that made them: passes what they say to who runs them.
 
-    A greenlet that ends goes to its parent, whoever that is; this one sends it on.
+    A greenlet that ends goes to its parent, whoever that is; this one sends it on, by default to the runner
+    of the step that is at work.
     """
 
-    def __init__(self, loop: Turns) -> None:
+    def __init__(self, loop: Turns, to: greenlet.greenlet | None = None) -> None:
         super().__init__(parent=loop._hub)
         self.loop = loop
+        self.to = to
         _switch(
             self, greenlet.getcurrent()
         )  # one that never ran would take a greenlet's end for its beginning
@@ -136,18 +170,19 @@ class Relay(greenlet.greenlet):
             try:
                 said = send(back, *args)
             except greenlet.GreenletExit:
-                return  # dismissed: a greenlet that was killed returns it
+                return  # dismissed
             except BaseException as error:  # noqa: BLE001 (whatever the greenlet ended with is its caller's)
                 send, args = _throw, (error,)
             else:
-                send, args = _switch, (said,)
-            back = self.loop._active or self.loop._hub
+                # A greenlet that was killed returns what it was killed with.
+                send, args = _throw if isinstance(said, greenlet.GreenletExit) else _switch, (said,)
+            back = self.to or self.loop._active or self.loop._hub
 
     def switch(self, *args: Any, **kwargs: Any) -> Any:
-        return _switch(self.loop._active or self, *args, **kwargs)
+        return _switch(self.to or self.loop._active or self, *args, **kwargs)
 
     def throw(self, *args: Any) -> Any:
-        return _throw(self.loop._active or self, *args)
+        return _throw(self.to or self.loop._active or self, *args)
 
 
 def own_context(current: greenlet.greenlet) -> Context:
@@ -164,9 +199,3 @@ def dismiss(parked: greenlet.greenlet) -> None:
     if parked:
         parked.parent = greenlet.getcurrent()  # where control goes when it ends
         _throw(parked)
-
-
-def threads() -> dict[int, threading.Thread]:
-    """Where a patched `threading` finds the present greenlet's thread; else it would make a `Dummy-17`."""
-    patched = monkey.is_module_patched("threading")
-    return threading._active if patched else {}  # type: ignore[attr-defined] # where it looks

@@ -22,6 +22,7 @@ class Timers:
     def __init__(self, loop: Any, hub_loop: Any) -> None:
         self.loop = loop
         self.hub_loop = hub_loop
+        self.shortest_s: float = hub_loop.approx_timer_resolution
         self.heap: list[tuple[float, int, Any]] = []
         self.watcher: Any = None
         self.armed_for: float | None = None  # loop.time() at which the watcher fires
@@ -71,11 +72,13 @@ class Timers:
             if self.armed_for <= when:
                 return
             self.disarm()
-        self.armed_for = when
         # The hub's clock stands still during an iteration: without the update a timer would fire early.
         self.hub_loop.update_now()
-        self.watcher = self.hub_loop.timer(max(0.0, when - self.loop.time()))
+        after = when - self.loop.time()
+        # libuv warns of a timer that is shorter than it can be, and one that is due needs none.
+        self.watcher = self.hub_loop.timer(max(self.shortest_s, after) if after > 0 else 0.0)
         self.watcher.start(self._fired)
+        self.armed_for = when
 
     def disarm(self) -> None:
         """No timer of the hub is left behind."""

@@ -12,7 +12,7 @@ from gevent.hub import Hub
 from compat import _debug
 from compat._asyncio import SelectorEventLoop, enter_task, leave_task, set_running_loop
 from compat._hand_off import HandOff, may_hand_off
-from compat._runner import Relay, Runner, set_context
+from compat._runner import Cradle, Relay, set_context
 from compat._task import HubTask
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from compat._hand_off import Loops
+    from compat._runner import Runner
     from compat._task import Interrupted
     from compat._timers import Timers
 
@@ -54,11 +55,14 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
         self._active: Runner | None = None  # the runner whose callback has the control
         self._primary: Runner | None = None  # first choice, so that greenlet-locals last from step to step
         self._parked: list[Runner] = []
+        self._cradle: Cradle | None = None
         self._relay_greenlet: Relay | None = None
         self._interrupted: dict[asyncio.Task[Any], Interrupted] = {}  # tasks whose step is blocked
         self._waits_for: dict[
             asyncio.Task[Any], asyncio.Future[Any]
         ] = {}  # tasks whose step is in compat.wait
+        # Which greenlet of a step is blocked now; None: of a callback that is no task's step.
+        self._blocked: dict[asyncio.Task[Any] | None, greenlet.greenlet] = {}
         self._cancelled_in_vain = False
         self._failure: BaseException | None = None  # SystemExit or KeyboardInterrupt: run_forever raises it
         self._reporting = False
@@ -106,7 +110,11 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
         runner = self._primary
         if runner is not None and not runner.busy:
             return runner
-        return self._parked.pop() if self._parked else Runner(self._hub, self._thread)
+        if self._parked:
+            return self._parked.pop()
+        if self._cradle is None:
+            self._cradle = Cradle(self._hub)
+        return self._cradle.new_runner()
 
     def _plan(self) -> None:
         """See to the next turn, if one is due."""
@@ -198,7 +206,7 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
                         return True
                 except BaseException as error:  # noqa: BLE001 (to the exception handler, as asyncio does)
                     _debug.report(self, handle, error)
-                if runner.blocked:
+                if runner.blocked is not None:
                     self._settle(runner)
                     return True
             handle = None
@@ -215,7 +223,7 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
 
     def _settle(self, runner: Runner) -> None:
         """A step that was blocked is over: deliver the cancellations that came meanwhile."""
-        runner.blocked = False
+        runner.blocked = None
         interrupted, runner.interrupted = runner.interrupted, []
         for task, cancellations in interrupted:
             task._step_is_over(cancellations)
@@ -236,8 +244,9 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
             self._held += 1
         blocked = _debug.Blocked(self, runner, task) if self._debug and not self._reporting else None
         caller = None
+        here = self._blocked[task] = greenlet.getcurrent()
         if runner is not None:
-            runner.blocked = True
+            runner.blocked = here
             caller, runner.caller = runner.caller, None
         if task is not None:
             leave_task(self, task)
@@ -247,6 +256,7 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
             # Who started this callback directly goes on, and waits for it in the hub like everybody else.
             return Hub.switch(hub) if caller is None else greenlet.greenlet.switch(caller)
         finally:
+            del self._blocked[task]
             if not hand_off:
                 self._held -= 1
             self._active = runner

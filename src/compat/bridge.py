@@ -14,7 +14,7 @@ from gevent._waiter import Waiter
 from greenlet import getcurrent
 
 from compat._asyncio import enter_task, get_running_loop, leave_task, set_running_loop
-from compat._first_step import REFUSED, Unfinished, take_first_step
+from compat._first_step import REFUSED, StandIn, Unfinished, leave_to_relay, take_first_step
 from compat._greenlets import result_of
 from compat._hand_off import HandOff, in_section, let_hub_know
 from compat._runner import own_context
@@ -86,8 +86,11 @@ def _finish(unfinished: Unfinished) -> Any:
     """The result of a coroutine whose first step this greenlet has taken."""
     here: Any = getcurrent()
     task, unfinished.task = unfinished.task, None
-    with here.lend():
-        _block(here.attached, task, None, None, None)
+    try:
+        _block(here.attached, task, None, StandIn(here))
+    finally:
+        if not task.done():
+            here.rawlink(leave_to_relay)
     try:
         return task.result()
     finally:
@@ -102,7 +105,14 @@ def _wait(awaitable: Awaitable[R], timeout: float | None, loop: HubEventLoop | N
     else:
         task = _start(loop, awaitable, inside, step, own_context(getcurrent()))
     if not task.done():
-        _block(loop, task, timeout, inside, step)
+        passes_on = step is not None and isinstance(inside, HubEventLoop)  # cancellations of the step's task
+        if passes_on:
+            inside._waits_for[step] = task
+        try:
+            _block(loop, task, timeout, Waiter())
+        finally:
+            if passes_on:
+                del inside._waits_for[step]
     try:
         return task.result()
     finally:
@@ -211,21 +221,21 @@ def _start(
 
 
 def _block(
-    loop: HubEventLoop, task: asyncio.Future[Any], timeout: float | None, inside: Any, step: Any
+    loop: HubEventLoop, task: asyncio.Future[Any], timeout: float | None, waiter: Waiter[None] | StandIn
 ) -> None:
     """Return when *task* is done."""
-    if isinstance(inside, HubEventLoop) and step is not None:
-        inside._waits_for[step] = task
     ours = None if timeout is None else gevent.Timeout.start_new(timeout)
     loop._keep_awake()
     try:
         try:
-            _end_of(loop, task)
+            _end_of(loop, task, waiter)
         except BaseException as error:
+            if loop.is_closed():
+                raise
             task.cancel()
             if ours is not None:
                 ours.close()
-            _end_of(loop, task)
+            _end_of(loop, task, waiter)
             if error is not ours:
                 raise
             if task.cancelled():
@@ -234,15 +244,12 @@ def _block(
         if ours is not None:
             ours.close()
         loop._let_sleep()
-        if isinstance(inside, HubEventLoop) and step is not None:
-            del inside._waits_for[step]
 
 
-def _end_of(loop: HubEventLoop, task: asyncio.Future[Any]) -> None:
+def _end_of(loop: HubEventLoop, task: asyncio.Future[Any], waiter: Waiter[None] | StandIn) -> None:
     """Block until *task* is done, or its loop is closed."""
     if task.done():
         return
-    waiter: Waiter[None] = Waiter()
     callback = loop._hub_loop.run_callback
 
     def tell(_: object = None) -> None:

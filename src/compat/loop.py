@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from compat._descriptors import Descriptors, NoSelector
 from compat._first_step import FirstSteps
 from compat._hand_off import HandOff, let_hub_know
 from compat._handles import Handle, TimerHandle
-from compat._runner import Runner, dismiss
+from compat._runner import dismiss
 from compat._signals import Signals
 from compat._task import HubTask
 from compat._threads import Threads
@@ -25,10 +26,10 @@ from compat._transports import Transports
 from compat._turns import Turns
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Coroutine
     from contextvars import Context
 
+EAGER: Any = getattr(asyncio, "eager_task_factory", object())  # Python 3.12 brought it: makes asyncio.Tasks
 _get_ident = monkey.get_original("threading", "get_ident")  # in a patched process the other is a greenlet's
 
 
@@ -151,9 +152,14 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
         context: Context | None = None,
         **kwargs: Any,
     ) -> Any:
-        """As asyncio's; outside of this loop's callbacks an eager task factory's tasks wait for a turn."""
+        """As asyncio's; outside of this loop's callbacks eager tasks wait for a turn, too."""
         self._check_closed()
-        if self._task_factory is None:
+        factory = self._task_factory
+        if kwargs and get_running_loop() is not self:
+            kwargs.pop("eager_start", None)
+        if factory is None or factory is EAGER:
+            if factory is EAGER and get_running_loop() is self:
+                kwargs.setdefault("eager_start", True)
             task: Any = HubTask(coro, loop=self, name=name, context=context, **kwargs)
             if task._source_traceback:
                 del task._source_traceback[-1]
@@ -212,7 +218,7 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
         self._thread = threading.current_thread()
         self._thread_id = _get_ident()
         if self._primary is None:
-            self._primary = Runner(self._hub, self._thread)
+            self._primary = self._idle_runner()
         self._failure = None
         self._running = True
         self._loops.running.append(self)
@@ -287,13 +293,13 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
                 watcher.close()
         for tell in tuple(self._waiters):
             tell()
-        greenlets = [*self._parked, self._primary, self._relay_greenlet]
+        greenlets = [*self._parked, self._primary, self._relay_greenlet, self._cradle]
         self._parked.clear()
         if gevent.get_hub() is self._hub:  # else they die with their thread
             for each in greenlets:
                 if each is not None and not getattr(each, "busy", False):
                     dismiss(each)
-        self._primary = self._relay_greenlet = None
+        self._primary = self._relay_greenlet = self._cradle = None
 
 
 def _nothing() -> None:

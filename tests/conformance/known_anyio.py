@@ -16,10 +16,6 @@ KNOWN = [
         "expects that unwrap() fails in a server that the client left; gevent's does not: fails without "
         "our loop, too",
     ),
-    Known(
-        "test_from_thread.py::TestRunAsyncFromThread::test_run_sync_from_thread_pooling",
-        "counts threading's threads, and the runner that stands for the main thread is one more among them",
-    ),
     *(
         Known(f"test_sockets.py::{kind}::test_from_socket_wrong_socket_type", SOCKET_TYPE)
         for kind in (

@@ -17,8 +17,9 @@ import greenback
 import pytest
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from loops import Gate, on_hub
+from loops import Gate, in_each_way, on_hub
 
+pytestmark = pytest.mark.usefixtures(in_each_way.__name__)
 who = contextvars.ContextVar("who")
 
 
@@ -38,7 +39,13 @@ async def with_greenback(function, *args):
     return function(greenback.await_, *args)
 
 
-BRIDGES = pytest.mark.parametrize("bridged", [with_sqlalchemy, with_greenback])
+async def with_greenback_later(function, *args):
+    """Not in the task's first step."""
+    await asyncio.sleep(0)
+    return await with_greenback(function, *args)
+
+
+BRIDGES = pytest.mark.parametrize("bridged", [with_sqlalchemy, with_greenback, with_greenback_later])
 
 
 @BRIDGES
@@ -48,6 +55,27 @@ async def test_sync_code_awaits(bridged):
         return [wait_for(echo(number)) for number in range(10)]
 
     assert await bridged(work) == [*range(10)]
+
+
+@BRIDGES
+@pytest.mark.parametrize("ends_with", ["result", "error", "block"])
+@on_hub
+async def test_sync_code_awaits_once(bridged, ends_with):
+    """And then ends: not by switching to anybody by name, and its task is elsewhere by then."""
+
+    def work(wait_for):
+        value = wait_for(echo(2))
+        if ends_with == "error":
+            raise LookupError("from inside")
+        if ends_with == "block":
+            time.sleep(0.001)
+        return value
+
+    if ends_with == "error":
+        with pytest.raises(LookupError, match="from inside"):
+            await bridged(work)
+    else:
+        assert await bridged(work) == 2
 
 
 @BRIDGES

@@ -14,8 +14,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, selectinload
 
-from loops import Gate, on_hub
+from loops import Gate, in_greenlets, on_hub
 from private_servers import Postgres
+
+pytestmark = pytest.mark.usefixtures(in_greenlets.__name__)
 
 
 class Base(DeclarativeBase):
@@ -79,6 +81,16 @@ async def test_a_session_from_end_to_end(database):
         async with db.session() as session:
             ada = (await session.scalars(select(Author).options(selectinload(Author.notes)))).one()
             assert [note.words for note in ada.notes] == ["one", "two"]
+
+
+@on_hub
+async def test_calls_that_await_once(postgres):
+    """On a connection that is open: SQLAlchemy's greenlet asks the server and ends."""
+    async with Database(postgres, pool_size=1) as db, db.engine.connect() as connection:
+        for number in range(3):
+            result = await connection.execute(text(f"select {number}"))
+            assert result.scalar() == number
+            await connection.commit()
 
 
 @on_hub
