@@ -31,6 +31,8 @@ class Children(SelectorEventLoop):  # type: ignore[misc] # untyped
     loop notices, and reports the status that asyncio reports then.
     """
 
+    __slots__ = ()
+
     _hub: Hub
     _hub_loop: Any
 

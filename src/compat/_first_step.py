@@ -193,6 +193,8 @@ def _forget(ended: StepGreenlet) -> None:
 class FirstSteps(Turns):
     """The part of the loop that runs them."""
 
+    __slots__ = ()
+
     def _run_first_step(self, coro: Any, context: Context) -> asyncio.Task[Any]:
         """A task for *coro* whose first step runs at once, in a runner, before this returns (or it blocks).
 

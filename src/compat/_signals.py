@@ -20,6 +20,8 @@ class Signals(SelectorEventLoop):  # type: ignore[misc] # untyped
     server's, which stops on SIGTERM) hears of them from the loop, and gets its place back afterwards.
     """
 
+    __slots__ = ()
+
     _wakeup_before = -1
     _signal_handlers: dict[int, Any]
 

@@ -89,6 +89,8 @@ class Job:
 class Threads(SelectorEventLoop):  # type: ignore[misc] # untyped
     """Where a loop runs what would block the process."""
 
+    __slots__ = ()
+
     _hub: Hub
     _native: NativeThreads | None = None
 

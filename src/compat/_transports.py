@@ -61,6 +61,8 @@ class SocketTransport(_SelectorSocketTransport):  # type: ignore[misc] # untyped
 class Transports(SelectorEventLoop):  # type: ignore[misc] # untyped
     """Where a loop makes its stream transports."""
 
+    __slots__ = ()
+
     _received: memoryview | None = None
 
     @property
