@@ -6,7 +6,7 @@ import selectors
 from typing import TYPE_CHECKING, Any
 
 from compat._asyncio import SelectorEventLoop
-from compat._handles import Handle
+from compat._handles import NO_SLOTS, Handle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,7 +137,7 @@ class Descriptors(SelectorEventLoop):  # type: ignore[misc] # untyped
     Watchers are kept and used again: to make one costs as much as ten starts and stops.
     """
 
-    __slots__ = ()
+    __slots__ = NO_SLOTS
 
     _selector: NoSelector
     _ssock: Any

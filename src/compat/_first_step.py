@@ -15,6 +15,7 @@ from greenlet import getcurrent
 
 from compat._ahead import FirstStep
 from compat._asyncio import enter_task, get_running_loop, leave_task, set_running_loop
+from compat._handles import NO_SLOTS
 from compat._runner import Runner, destination, own_context, set_context, threads
 from compat._task import HubTask
 from compat._turns import Turns
@@ -193,7 +194,7 @@ def _forget(ended: StepGreenlet) -> None:
 class FirstSteps(Turns):
     """The part of the loop that runs them."""
 
-    __slots__ = ()
+    __slots__ = NO_SLOTS
 
     def _run_first_step(self, coro: Any, context: Context) -> asyncio.Task[Any]:
         """A task for *coro* whose first step runs at once, in a runner, before this returns (or it blocks).

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from compat._asyncio import SelectorEventLoop
+from compat._handles import NO_SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,7 @@ class Signals(SelectorEventLoop):  # type: ignore[misc] # untyped
     server's, which stops on SIGTERM) hears of them from the loop, and gets its place back afterwards.
     """
 
-    __slots__ = ()
+    __slots__ = NO_SLOTS
 
     _wakeup_before = -1
     _signal_handlers: dict[int, Any]

@@ -30,18 +30,20 @@ LAST = -2  # the priority of a watcher that is called when all others of an iter
 TIMEOUT = 0x100  # an event that the hub's loop knows: it says nothing to whom it is fed
 VAIN_S = 0.01  # between two attempts of anyio to cancel a task that is blocked
 
+# With all of them the loop's dictionary would be larger than what Python finds attributes and methods in
+# fast: a seventh of a protocol echo's instructions on 3.11, a tenth on 3.13.
+SLOTS: Any = (  # for mypy: who they are added to isn't typed
+    "_active", "_after_events", "_again", "_asyncgen_hooks", "_cancelled_in_vain", "_failure", "_feed",
+    "_held", "_hub", "_hub_loop", "_interrupted", "_loops", "_mode", "_parked", "_primary",
+    "_relay_greenlet", "_reporting", "_running", "_thread", "_timers", "_waiters", "_waits_for",
+    "_wake_callback", "_wake_pending", "_work", "hand_offs", "holds", "slow_callbacks",
+)  # fmt: skip
+
 
 class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
     """The part of the loop that is not asyncio's: callbacks run in runners, woken by the hub."""
 
-    # With all of them the loop's dictionary would be larger than what Python finds attributes and methods in
-    # fast: a seventh of a protocol echo's instructions on 3.11, a tenth on 3.13.
-    __slots__ = (
-        "_active", "_after_events", "_again", "_asyncgen_hooks", "_cancelled_in_vain", "_failure", "_feed",
-        "_held", "_hub", "_hub_loop", "_interrupted", "_loops", "_mode", "_parked", "_primary",
-        "_relay_greenlet", "_reporting", "_running", "_thread", "_timers", "_waiters", "_waits_for",
-        "_wake_callback", "_wake_pending", "_work", "hand_offs", "holds", "slow_callbacks",
-    )  # fmt: skip
+    __slots__ = SLOTS
 
     _hub: Any  # a LoopHub
     _hub_loop: Any

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from contextvars import Context
 
+SLOTS: Any = ("_awake", "_awake_for", "_hooks_before", "_nudged", "_stopped")  # as in _turns.py
 _get_ident = monkey.get_original("threading", "get_ident")  # in a patched process the other is a greenlet's
 
 
@@ -39,7 +40,7 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
     task alone: see `hand_off_mode`.  *selector* is accepted for asyncio's sake and not used: the hub polls.
     """
 
-    __slots__ = ("_awake", "_awake_for", "_hooks_before", "_nudged", "_stopped")
+    __slots__ = SLOTS
 
     def __init__(self, selector: object = None) -> None:  # noqa: ARG002 (asyncio's signature)
         self._hub = gevent.get_hub()
