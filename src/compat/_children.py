@@ -9,6 +9,7 @@ from gevent import monkey
 from gevent import subprocess as gevent_subprocess
 
 from compat._asyncio import SelectorEventLoop, UnixSubprocessTransport, logger
+from compat._handles import NO_SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,8 @@ class Children(SelectorEventLoop):  # type: ignore[misc] # untyped
     pidfd.  Code that waits for any child at all (asyncio's FastChildWatcher) may take one from gevent: the
     loop notices, and reports the status that asyncio reports then.
     """
+
+    __slots__ = NO_SLOTS
 
     _hub: Hub
     _hub_loop: Any

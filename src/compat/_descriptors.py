@@ -6,7 +6,7 @@ import selectors
 from typing import TYPE_CHECKING, Any
 
 from compat._asyncio import SelectorEventLoop
-from compat._handles import Handle
+from compat._handles import NO_SLOTS, Handle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,13 +24,18 @@ class Watch:
     stops the watcher until the callback is through; usually there is none, and nothing has to be stopped.
     """
 
-    __slots__ = ("_context", "_source_traceback", "fileobj", "handle", "idle", "loop", "queued", "watcher")
+    __slots__ = (
+        "_context", "_source_traceback", "fileobj", "handle", "idle", "loop", "queue", "queued", "wake",
+        "watcher",
+    )  # fmt: skip
 
     _args = ()
     _cancelled = False
 
     def __init__(self, loop: Turns, fd: int, direction: int) -> None:
         self.loop = loop
+        self.queue = loop._ready.append  # here, as a loop's own attributes and methods are found slower
+        self.wake = loop._wake_after_events
         self.watcher: Any = loop._hub_loop.io(fd, direction)
         self.handle: Any = None  # None: nobody wants to know
         self.fileobj: Any = None  # while there is a handle: what the descriptor was given as
@@ -71,8 +76,8 @@ class Watch:
             self.watcher.stop()
         else:
             self.queued = True
-            self.loop._ready.append(self)
-            self.loop._wake_after_events()
+            self.queue(self)
+            self.wake()
 
     def _callback(self) -> None:
         handle = self.handle
@@ -131,6 +136,8 @@ class Descriptors(SelectorEventLoop):  # type: ignore[misc] # untyped
 
     Watchers are kept and used again: to make one costs as much as ten starts and stops.
     """
+
+    __slots__ = NO_SLOTS
 
     _selector: NoSelector
     _ssock: Any

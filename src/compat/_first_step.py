@@ -14,6 +14,7 @@ from greenlet import getcurrent
 
 from compat._ahead import FirstStep
 from compat._asyncio import enter_task, get_running_loop, leave_task, set_running_loop
+from compat._handles import NO_SLOTS
 from compat._runner import Runner, own_context, set_context, throw_into
 from compat._task import HubTask
 from compat._turns import Turns
@@ -228,6 +229,8 @@ def leave_to_relay(ended: StepGreenlet) -> None:
 
 class FirstSteps(Turns):
     """The part of the loop that runs them."""
+
+    __slots__ = NO_SLOTS
 
     def _run_first_step(self, coro: Any, context: Context) -> asyncio.Task[Any]:
         """A task for *coro* whose first step runs at once, in a runner, before this returns (or it blocks).

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from compat._asyncio import SelectorEventLoop
+from compat._handles import NO_SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,8 @@ class Signals(SelectorEventLoop):  # type: ignore[misc] # untyped
     The interpreter tells one descriptor of signals.  asyncio puts its own there; whose it was before (a
     server's, which stops on SIGTERM) hears of them from the loop, and gets its place back afterwards.
     """
+
+    __slots__ = NO_SLOTS
 
     _wakeup_before = -1
     _signal_handlers: dict[int, Any]

@@ -16,6 +16,7 @@ from gevent.threadpool import ThreadPool
 
 from compat._asyncio import SelectorEventLoop, convert_future_exception
 from compat._greenlets import result_of
+from compat._handles import NO_SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +89,8 @@ class Job:
 
 class Threads(SelectorEventLoop):  # type: ignore[misc] # untyped
     """Where a loop runs what would block the process."""
+
+    __slots__ = NO_SLOTS
 
     _hub: Hub
     _native: NativeThreads | None = None

@@ -8,6 +8,7 @@ from typing import Any, cast
 from gevent.socket import socket as gevent_socket
 
 from compat._asyncio import SelectorEventLoop
+from compat._handles import NO_SLOTS
 
 _SelectorSocketTransport: Any = cast("Any", selector_events)._SelectorSocketTransport
 RECEIVED_MAX = 256 * 1024  # bytes at a time, as asyncio
@@ -60,6 +61,8 @@ class SocketTransport(_SelectorSocketTransport):  # type: ignore[misc] # untyped
 
 class Transports(SelectorEventLoop):  # type: ignore[misc] # untyped
     """Where a loop makes its stream transports."""
+
+    __slots__ = NO_SLOTS
 
     _received: memoryview | None = None
 
