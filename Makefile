@@ -22,8 +22,8 @@ VENV    ?= .venv-$(MINOR)
 BIN     := $(VENV)/bin
 BASEPLATE_VENV := .venv-baseplate-$(MINOR)
 
-.PHONY: help serve test conformance fuzz soak test-languages system-languages check docs audit bench bench-instructions \
-	bench-loop clean system-serve system-test
+.PHONY: help serve test conformance fuzz soak test-languages system-languages system-instructions check docs audit bench bench-instructions \
+	bench-loop clean system-serve system-test system-instructions
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -42,6 +42,9 @@ test-languages: system-test $(VENV)/installed-test .cache/languages/node_modules
 
 .cache/languages/node_modules/thrift: | system-languages
 	npm install --loglevel error --no-audit --no-fund --prefix .cache/languages thrift@0.17
+
+system-instructions:
+	$(call apt-install,$(INSTRUCTIONS_PACKAGES))
 
 system-languages:
 	$(call apt-install,$(LANGUAGE_PACKAGES))
@@ -71,8 +74,7 @@ audit: system-serve
 bench: system-test $(VENV)/installed-bench $(BASEPLATE_VENV)/installed
 	PYTHONPATH=tests/gen $(BIN)/python bench/run.py $(ARGS)
 
-bench-instructions: system-serve $(VENV)/installed
-	$(call apt-install,$(INSTRUCTIONS_PACKAGES))
+bench-instructions: system-serve system-instructions $(VENV)/installed
 	PYTHONPATH=tests/gen $(BIN)/python bench/instructions.py $(ARGS)
 
 bench-loop: system-serve $(VENV)/installed-bench
