@@ -22,7 +22,7 @@ VENV    ?= .venv-$(MINOR)
 BIN     := $(VENV)/bin
 BASEPLATE_VENV := .venv-baseplate-$(MINOR)
 
-.PHONY: help serve test conformance fuzz soak test-languages system-languages system-instructions check docs audit bench bench-instructions \
+.PHONY: help serve test conformance fuzz soak test-languages system-languages check docs audit bench bench-instructions \
 	bench-loop clean system-serve system-test system-instructions
 
 help:
