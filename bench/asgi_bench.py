@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TITLE = f"ASGI, hello world, keep-alive, {CONNECTIONS} connections"
+OURS = "baseplate-serve (wsgi, an ASGI application)"
+UVICORN_FAST = "uvicorn --http httptools --loop asyncio"
+GUNICORN = "gunicorn -k asgi"
 UVICORN = "--no-access-log --log-level warning --loop asyncio --host 127.0.0.1 --port {port} asgi_hello:app"
 
 
@@ -25,12 +28,12 @@ def contestants() -> list[Contestant]:
     """The first is what others are compared with."""
     return [
         Contestant(
-            "uvicorn --http httptools --loop asyncio",
+            UVICORN_FAST,
             [PYTHON, "-m", "uvicorn", "--http", "httptools", *UVICORN.split()],
             wrk(),
         ),
         Contestant(
-            "baseplate-serve (wsgi, an ASGI application)",
+            OURS,
             [PYTHON, "-m", "baseplate_serve", "--bind", "127.0.0.1:{port}", "asgi.ini"],
             wrk(),
         ),
@@ -40,7 +43,7 @@ def contestants() -> list[Contestant]:
             wrk(),
         ),
         Contestant(
-            "gunicorn -k asgi",
+            GUNICORN,
             [PYTHON, "-m", "gunicorn", "-k", "asgi", "-b", "127.0.0.1:{port}", "asgi_hello:app"],
             wrk(),
         ),

@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import asgi_bench
 import http_bench
 import idle_bench
+import monitors
 import scale_bench
 import thrift_bench
 from compare import RATIOS, Table
@@ -26,6 +28,7 @@ class Goal:
     ours: str
     theirs: str
     at_least: float
+    words: str = ""  # for the two, where *theirs* doesn't tell
 
     def reached(self, table: Shown) -> list[float]:
         """By what it is judged, and by requests/s.  Raises: KeyError, ValueError for no such figure."""
@@ -55,10 +58,17 @@ GOALS = (
     Goal(HELLO, http_bench.OURS, http_bench.PYWSGI, 2.5),
     Goal(HELLO, http_bench.OURS, http_bench.UVICORN_FAST, 1.0),
     Goal(HELLO, http_bench.OURS, http_bench.LIMIT, 0.55),
+    Goal(asgi_bench.TITLE, asgi_bench.OURS, asgi_bench.UVICORN_FAST, 0.9),
+    Goal(asgi_bench.TITLE, asgi_bench.OURS, asgi_bench.GUNICORN, 1.0),
     Goal(VOID, thrift_bench.OURS, thrift_bench.THEIRS, 1.35),
     Goal(VOID_FRAMED, thrift_bench.OURS, thrift_bench.THEIRS, 1.35),
     Goal(VOID, thrift_bench.OURS, thrift_bench.LIMIT, 0.7),
     Goal(ITEMS, thrift_bench.OURS, thrift_bench.THEIRS, 1.2),
+    Goal(VOID, thrift_bench.ASYNC, thrift_bench.OURS, 0.87, "coroutine functions, against ordinary ones"),
+    *(
+        Goal(monitors.title_of(service), monitors.DEFAULTS, monitors.OFF, 0.97, "the defaults, against none")
+        for service in (monitors.HTTP, monitors.THRIFT)
+    ),
     *(
         Beside(scale_bench.title_of(kind), ours, f"{ours}, without idle ones", 0.9)
         for kind, ours in (("HTTP", http_bench.OURS), ("Thrift", thrift_bench.OURS))
@@ -71,7 +81,7 @@ def table(shown: dict[str, Shown]) -> Table:
     """The goals beside what *shown*, the page's tables by title, says of them."""
     rows = []
     for goal in GOALS:
-        what = f"{goal.title}: {goal.theirs}"
+        what = f"{goal.title}: {goal.words or goal.theirs}"
         least = f"{goal.at_least:g}"
         found = shown.get(goal.title)
         try:

@@ -30,17 +30,19 @@ monitoring.connection_pool = true
 monitoring.gc.stats = true
 monitoring.gc.timing = true
 """
+OFF, DEFAULTS = "all off", "defaults"
 # Name, options of the server section, and whether metrics are written to a shared directory's files.
 # The first is what others are compared with.
 MONITORED = (
-    ("all off", NO_METRICS, False),
-    ("defaults", METRICS, False),
+    (OFF, NO_METRICS, False),
+    (DEFAULTS, METRICS, False),
     ("defaults, metrics in a shared directory", METRICS, True),
     ("every monitor for production", EVERY, False),
 )
+HTTP, THRIFT = "HTTP, hello world", "Thrift, a void call"
 SERVICES: dict[str, tuple[str, str, Load]] = {
-    "HTTP, hello world": ("baseplate_serve.wsgi", "servers", wrk()),
-    "Thrift, a void call": (
+    HTTP: ("baseplate_serve.wsgi", "servers", wrk()),
+    THRIFT: (
         "baseplate_serve.thrift",
         "thrift_apps:make_processor",
         calls(CALLS["a void call"], FRAMINGS["header"], 16),
@@ -56,10 +58,14 @@ SERVICES: dict[str, tuple[str, str, Load]] = {
 def tables(plan: Plan) -> Iterator[Table]:
     """One for each of `SERVICES`."""
     for service, (server, app, load) in SERVICES.items():
-        title = f"{service}, with monitors"
+        title = title_of(service)
         if plan.wants(title):
             with tempfile.TemporaryDirectory() as folder:
                 yield compare(title, list(contestants(Path(folder), server, app, load)), plan)
+
+
+def title_of(service: str) -> str:
+    return f"{service}, with monitors"
 
 
 def contestants(folder: Path, server: str, app: str, load: Load) -> Iterator[Contestant]:

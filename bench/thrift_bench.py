@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from contestant import Load
 
 OURS = "baseplate-serve (thrift)"
+ASYNC = "... with coroutine functions"
 THEIRS = "Baseplate 2.7.1"
 LIMIT = "limit: a gevent socket, constant reply"
 KERNEL_LIMIT = "limit: the kernel's socket below it, likewise"
@@ -28,7 +29,7 @@ SERVERS: dict[str, tuple[tuple[str, ...], list[str]]] = {
         [str(BASEPLATE / "baseplate-serve"), "--bind", "127.0.0.1:{port}", "thrift_baseplate.ini"],
     ),
     OURS: (EVERY, [*SERVE, "thrift.ini"]),
-    "... with coroutine functions": (EVERY, [*SERVE, "thrift_async.ini"]),
+    ASYNC: (EVERY, [*SERVE, "thrift_async.ini"]),
     "Apache TThreadedServer": (EVERY, [*PEERS, "apache-threaded", "{framing}", "{port}"]),
     "Apache TNonblockingServer": (("framed",), [*PEERS, "apache-nonblocking", "{framing}", "{port}"]),
     "thriftpy2 TThreadedServer, Cython": (

@@ -90,6 +90,8 @@ def test_goals_are_reached_missed_or_not_measured():
 def test_every_goal_is_about_something_that_is_measured():
     """A server or a table that is renamed would silently be measured no more."""
     servers = {*goals.http_bench.SERVERS, *goals.thrift_bench.SERVERS}
+    servers |= {contestant.name for contestant in goals.asgi_bench.contestants()}
+    servers |= {name for name, _, _ in goals.monitors.MONITORED}
     for goal in goals.GOALS:
         assert goal.ours in servers
         assert isinstance(goal, goals.Beside) or goal.theirs in servers
