@@ -13,7 +13,7 @@ from gevent.hub import Hub
 from compat import _debug
 from compat._asyncio import SelectorEventLoop, enter_task, leave_task, set_running_loop
 from compat._hand_off import HandOff, may_hand_off
-from compat._runner import Cradle, Relay, Runner, set_context, switch_to
+from compat._runner import Cradle, Relay, set_context, switch_to
 from compat._task import HubTask
 
 if TYPE_CHECKING:
