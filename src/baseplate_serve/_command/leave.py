@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -12,6 +13,8 @@ from gevent import monkey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+log = logging.getLogger("baseplate_serve")
 
 
 def leave_within(seconds: float, status: int) -> None:
@@ -27,7 +30,10 @@ def leave_within(seconds: float, status: int) -> None:
     words = f"baseplate-serve: has not ended by itself in {seconds:.1f} s, leaves; threads: {threads}\n"
     # A real thread, as the hub may be what is blocked.
     start: Callable[..., int] = monkey.get_original("_thread", "start_new_thread")
-    start(_leave, (monkey.get_original("time", "sleep"), seconds, words.encode(), status))
+    try:
+        start(_leave, (monkey.get_original("time", "sleep"), seconds, words.encode(), status))
+    except RuntimeError as error:  # no memory is left, or no thread is allowed: Python's own end has to do
+        log.warning("nobody ends the process if it doesn't end by itself: %s", error)
 
 
 def _leave(sleep: Callable[[float], None], seconds: float, words: bytes, status: int) -> None:
