@@ -616,6 +616,35 @@ def test_a_descriptor_that_is_not_needed_is_closed_at_once():
     os.waitpid(child, 0)
 
 
+def test_an_exception_handler_that_exits_ends_the_run_and_no_runner():
+    """One that is parked, and is given work when the loop is run again."""
+    go_on = Event()
+
+    def leaves(loop, context):
+        raise SystemExit("from the handler")
+
+    def fails():
+        raise LookupError
+
+    async def main():
+        asyncio.get_running_loop().call_soon(fails)
+        go_on.wait(10)  # in another runner, then
+        await asyncio.sleep(10)
+
+    async def again():
+        return compat.wait(asyncio.sleep(0.001, "again"))  # its first step takes a runner that is parked
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        loop = runner.get_loop()
+        loop.set_exception_handler(leaves)
+        task = loop.create_task(main())
+        with pytest.raises(SystemExit, match="from the handler"):
+            loop.run_forever()
+        task.cancel()
+        go_on.set()
+        assert runner.run(again()) == "again"
+
+
 def test_nothing_is_logged_in_the_hub(caplog):
     """Finding 16: a handler may block, and the hub must not."""
     blocked = []

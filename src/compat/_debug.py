@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 
 def report(loop: Turns, handle: Any, error: BaseException) -> None:
-    """Tell the loop's exception handler that a callback failed, in asyncio's words."""
+    """Tell the loop's exception handler that a callback failed, in asyncio's words; it may end the run."""
     handle = getattr(handle, "handle", handle)
     what = format_callback_source(handle._callback, handle._args)
     context = {"message": f"Exception in callback {what}", "exception": error, "handle": handle}
     if handle._source_traceback:
         context["source_traceback"] = handle._source_traceback
-    loop.call_exception_handler(context)
+    try:
+        loop.call_exception_handler(context)
+    except (SystemExit, KeyboardInterrupt) as leaves:
+        loop._failure = leaves
 
 
 def run_timed(loop: Turns, runner: Runner, handle: Any) -> None:

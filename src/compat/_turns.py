@@ -228,6 +228,9 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
                         return True
                 except BaseException as error:  # noqa: BLE001 (to the exception handler, as asyncio does)
                     _debug.report(self, handle, error)
+                    if self._failure is not None:
+                        self._settle(runner)
+                        return True
                 if runner.blocked is not None:
                     self._settle(runner)
                     return True
