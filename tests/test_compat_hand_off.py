@@ -332,7 +332,9 @@ def test_a_busy_loop_lets_the_hub_poll():
     assert run(main()) < 0.04  # fifty steps would be 0.1
 
 
-@pytest.mark.parametrize("kind", ["step", "raw greenlet", "StepGreenlet", "raw greenlet of one"])
+@pytest.mark.parametrize(
+    "kind", ["step", "attached in a greenlet", "raw greenlet", "StepGreenlet", "raw greenlet of one"]
+)
 def test_steps_know_their_thread_and_threading_counts_it_once(kind):
     """Finding 9: not Dummy-17."""
     before = threading.enumerate()
@@ -345,7 +347,12 @@ def test_steps_know_their_thread_and_threading_counts_it_once(kind):
     async def step():
         return greenlet.greenlet(look).switch() if kind.startswith("raw greenlet") else look()
 
-    if "of one" in kind or kind == "StepGreenlet":
+    if kind == "attached in a greenlet":
+        assert gevent.spawn(compat.wait, step()).get() is threading.current_thread()
+        loop = compat.attached_loop()
+        loop.detach()
+        loop.close()
+    elif "of one" in kind or kind == "StepGreenlet":
         loop = compat.attached_loop()
         found = [each.get() for each in [compat.StepGreenlet.spawn(compat.wait, step()) for _ in range(3)]]
         loop.detach()

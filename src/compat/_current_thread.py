@@ -39,3 +39,11 @@ def stand_for_threads() -> None:
     known = threading._active  # type: ignore[attr-defined] # where it looks
     if monkey.is_module_patched("threading") and not isinstance(known, Threads):
         threading._active = Threads(known)  # type: ignore[attr-defined] # likewise
+
+
+def present_thread(hub_loop: Any) -> threading.Thread:
+    """Whose loop begins to run here: the present thread, and in a greenlet that is none the hub's."""
+    known: threading.Thread | None = threading._active.get(threading.get_ident())  # type: ignore[attr-defined] # likewise
+    if known is None and hub_loop.default:
+        return threading.main_thread()
+    return known or threading.current_thread()

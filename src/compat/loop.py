@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -13,6 +12,7 @@ from gevent.event import Event
 
 from compat._asyncio import get_running_loop
 from compat._children import Children
+from compat._current_thread import present_thread
 from compat._descriptors import Descriptors, NoSelector
 from compat._first_step import FirstSteps
 from compat._hand_off import HandOff, let_hub_know
@@ -222,7 +222,7 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
         self._hooks_before = sys.get_asyncgen_hooks()
         self._asyncgen_hooks = (self._asyncgen_firstiter_hook, self._asyncgen_finalizer_hook)
         self._loops.hooked = None
-        self._thread = threading.current_thread()
+        self._thread = present_thread(self._hub_loop)
         self._thread_id = _get_ident()
         if self._primary is None:
             self._primary = self._idle_runner()
