@@ -8,7 +8,7 @@
 # make docs         write the generated pages
 # make audit        known vulnerabilities of what we depend on; asks pypi.org, fails without it
 # make bench        ours and its peers, side by side, as ratios    (ARGS='http --rounds 5')
-# make bench-instructions  instructions a request, beside the committed figures  (ARGS=--write commits them)
+# make bench-instructions  instructions a request, beside the committed figures  (ARGS=--write writes these)
 # make bench-loop   our event loop and its peers, likewise         (ARGS='--only sleep0 --rounds 3')
 # make clean        remove what the others made
 #
@@ -35,7 +35,7 @@ test: system-test $(VENV)/installed-test
 	REQUIRE_PROGRAMS=1 $(BIN)/pytest-gevent $(ARGS)
 
 conformance: system-test $(VENV)/installed-test
-	$(if $(GEVENT_LOOP),GEVENT_LOOP=$(GEVENT_LOOP)) $(BIN)/pytest-gevent tests/conformance $(ARGS)
+	REQUIRE_PROGRAMS=1 $(if $(GEVENT_LOOP),GEVENT_LOOP=$(GEVENT_LOOP)) $(BIN)/pytest-gevent tests/conformance $(ARGS)
 
 test-languages: system-test $(VENV)/installed-test .cache/languages/node_modules/thrift
 	REQUIRE_PROGRAMS=1 $(BIN)/pytest-gevent tests/languages $(ARGS)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
+import sys
 
 import gevent
 import pytest
 
 from baseplate_serve import wsgi
-from baseplate_serve._lifecycle.forked import in_children, silence
+from baseplate_serve._lifecycle.forked import in_children, leave_if_forked, serving_here, silence
 from baseplate_serve._sockets.bind import bind
 from baseplate_serve.config import Endpoint
 
@@ -86,3 +88,18 @@ def test_a_connection_that_was_accepted_and_not_begun_is_the_parents():
         server.handle(accepted, "")
         assert b"200 OK" in client.recv(4096)
     server.stop()
+
+
+@pytest.mark.parametrize("stream", [None, io.StringIO()], ids=["none", "closed"])
+def test_a_child_that_exits_leaves_whatever_its_streams_are(monkeypatch, stream):
+    if stream is not None:
+        stream.close()
+    serving_here()
+
+    def child():
+        monkeypatch.setattr(sys, "stdout", stream)
+        monkeypatch.setattr(sys, "stderr", stream)
+        leave_if_forked(SystemExit("gone"))
+        return 7
+
+    assert status_of_child(child) == 1

@@ -53,7 +53,7 @@ from baseplate_serve._monitors.monitors import Monitors, heard_of
 from baseplate_serve._monitors.refcycle import RefCycleMonitor
 from baseplate_serve._monitors.requests import RequestMonitor
 from baseplate_serve._settings.options import ServerSettings
-from deadline import wait_for
+from deadline import DEADLINE_S, wait_for
 
 real_sleep = monkey.get_original("time", "sleep")  # blocks the whole thread, which nobody has patched
 
@@ -465,6 +465,18 @@ def test_a_drawing_keeps_no_other_monitor_waiting_and_ends_with_them(shown, tmp_
             return True
 
     wait_for(ended, "the drawing has ended")
+
+
+def test_a_forked_child_leaves_its_parents_drawing_alone(tmp_path):
+    monitor = RefCycleMonitor(str(tmp_path))
+    drawing = monitor._looking = gevent.spawn(gevent.sleep, 1000)
+    gevent.idle()
+    monitor.leave_to_parent()
+    gevent.idle()
+    assert not drawing.dead
+    monitor.stop()
+    drawing.join(DEADLINE_S)
+    assert drawing.dead
 
 
 def test_a_drawing_that_fails_is_said_once(shown, tmp_path, dot, caplog):

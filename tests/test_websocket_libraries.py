@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import socket
+from types import SimpleNamespace
 
 import gevent
 import pytest
@@ -14,6 +15,7 @@ from websockets.sync.client import connect
 
 import asgi_harness
 from asgi_harness import kind_of_server, url
+from baseplate_serve._servers.http.handover import EarlySocket
 from deadline import DEADLINE_S, wait_for
 
 serving = functools.partial(asgi_harness.serving, lifespan=True)  # what is served is no ASGI application
@@ -131,3 +133,13 @@ def test_a_stop_ends_the_librarys_copy_of_the_socket():
         assert began.wait(DEADLINE_S)
         server.stop(timeout=0)
         assert client.makefile("rb").read().startswith(b"HTTP/1.1 101 ")
+
+
+def test_what_came_with_the_head_may_be_looked_at_first():
+    inbound = SimpleNamespace(buffer=b"early", sock=None, take=lambda size: b"early"[:size])
+    sock = EarlySocket(inbound, None)
+    assert sock.recv(2, socket.MSG_PEEK) == b"ea"
+    into = bytearray(5)
+    assert sock.recv_into(into, 0, socket.MSG_PEEK) == 5
+    assert into == b"early"
+    assert sock.recv(5) == b"early"

@@ -1,4 +1,4 @@
-"""``factory = baseplate_serve.wsgi``: gevent's pywsgi server, for WSGI and ASGI applications."""
+"""``factory = baseplate_serve.wsgi``: the HTTP server, for WSGI and ASGI applications."""
 
 from __future__ import annotations
 

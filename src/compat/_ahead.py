@@ -46,9 +46,8 @@ class FirstStep:
     )
 
     run: Generator[Any, Any, Any]
-    take: Callable[
-        [Any], Any
-    ]  # takes a coroutine's first step: what it is suspended on; this object: `result`
+    # Takes a coroutine's first step: what it is suspended on; this object: `result`.
+    take: Callable[[Any], Any]
 
     def __init__(self, greenlet: StepGreenlet, loop: Any, context: Context) -> None:
         self.greenlet = greenlet  # in which it is taken

@@ -24,9 +24,8 @@ class Threads(dict[int, threading.Thread]):
             return threading.main_thread()
         # Not by the running loop: up to Python 3.11 a forked child has none, and asks.
         while one is not None:
-            loop = getattr(one, "attached", None) or getattr(
-                one, "loop", None
-            )  # a StepGreenlet's, a Runner's
+            # A StepGreenlet's, a Runner's.
+            loop = getattr(one, "attached", None) or getattr(one, "loop", None)
             thread: threading.Thread | None = getattr(loop, "_thread", None)
             if thread is not None:
                 return thread

@@ -47,9 +47,8 @@ class Runner(greenlet.greenlet):
         self.busy = False
         self.loop: Turns | None = None  # while it works
         self.first: Any = None  # the handle of a first step, for this runner alone
-        self.caller: greenlet.greenlet | None = (
-            None  # who waits, out of the hub's sight, for it to park or block
-        )
+        # Who waits, out of the hub's sight, for it to park or block.
+        self.caller: greenlet.greenlet | None = None
         # Which greenlet of its callback is blocked in gevent, or was: the loop may have gone on meanwhile.
         self.blocked: greenlet.greenlet | None = None
         self.interrupted: list[tuple[HubTask, Interrupted]] = []  # tasks whose step, here, was blocked
@@ -164,9 +163,8 @@ class Relay(greenlet.greenlet):
         super().__init__(parent=loop._hub)
         self.loop = loop
         self.to = to
-        switch_to(
-            self, greenlet.getcurrent()
-        )  # one that never ran would take a greenlet's end for its beginning
+        # One that never ran would take a greenlet's end for its beginning.
+        switch_to(self, greenlet.getcurrent())
 
     def run(self, back: greenlet.greenlet) -> None:
         send: Callable[..., Any] = switch_to

@@ -58,9 +58,8 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
         self._mode = HandOff.TASK
         self.hand_offs = 0  # blocking calls in task steps that the loop went on without
         self.holds = 0  # blocking calls that the whole loop waited for
-        self.slow_callbacks = (
-            0  # batches (in debug mode: callbacks) that took slow_callback_duration or longer
-        )
+        # Batches (in debug mode: callbacks) that took slow_callback_duration or longer.
+        self.slow_callbacks = 0
         self._running = False
         self._wake_pending = False  # `_wake` is coming, or at work: who appends to `_ready` need not call it
         self._wake_callback: Any = None
@@ -71,9 +70,8 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
         self._cradle: Cradle | None = None
         self._relay_greenlet: Relay | None = None
         self._interrupted: dict[asyncio.Task[Any], Interrupted] = {}  # tasks whose step is blocked
-        self._waits_for: dict[
-            asyncio.Task[Any], asyncio.Future[Any]
-        ] = {}  # tasks whose step is in compat.wait
+        # Tasks whose step is in compat.wait.
+        self._waits_for: dict[asyncio.Task[Any], asyncio.Future[Any]] = {}
         # Which greenlet of a step is blocked now; None: of a callback that is no task's step.
         self._blocked: dict[asyncio.Task[Any] | None, greenlet.greenlet] = {}
         self._cancelled_in_vain = False

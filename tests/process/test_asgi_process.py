@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import signal
 import socket
 import subprocess
@@ -224,3 +225,26 @@ def test_a_process_that_ends_by_itself_is_left_alone():
         check=False,
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+def test_a_reader_who_does_not_read_holds_no_process_that_has_stopped():
+    """What is left in our buffers would have to wait for it."""
+    code = "from baseplate_serve._command.leave import leave_within; print(1); leave_within(0.2, 3)"
+    reader, writer = os.pipe()
+    with os.fdopen(reader), os.fdopen(writer, "w") as stdout:
+        os.set_blocking(writer, False)
+        while True:
+            try:
+                os.write(writer, bytes(4096))
+            except BlockingIOError:
+                break
+        os.set_blocking(writer, True)
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment() | {"PYTHONUNBUFFERED": ""},  # print() must not wait itself
+            stdout=stdout,
+            stderr=subprocess.DEVNULL,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+    assert ended.returncode == 3

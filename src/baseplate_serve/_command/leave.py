@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gevent import monkey
+
+from baseplate_serve._lifecycle.forked import flush_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +24,6 @@ def leave_within(seconds: float, status: int) -> None:
     Python waits at its end for every thread that is no daemon, and for what `atexit` calls, however long they
     take: a platform that loses its patience would kill us, and call it a failure.  Switches: no.
     """
-    for stream in filter(None, (sys.stdout, sys.stderr)):
-        with suppress(OSError, ValueError):  # nobody reads it any more, or the application has closed it
-            stream.flush()  # now: later that might have to wait for whoever holds the process
     threads = [t.name for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]
     words = f"baseplate-serve: has not ended by itself in {seconds:.1f} s, leaves; threads: {threads}\n"
     # A real thread, as the hub may be what is blocked.
@@ -34,6 +32,7 @@ def leave_within(seconds: float, status: int) -> None:
         start(_leave, (monkey.get_original("time", "sleep"), seconds, words.encode(), status))
     except RuntimeError as error:  # no memory is left, or no thread is allowed: Python's own end has to do
         log.warning("nobody ends the process if it doesn't end by itself: %s", error)
+    flush_streams()  # that thread cannot: it might have to wait for whoever holds the process
 
 
 def _leave(sleep: Callable[[float], None], seconds: float, words: bytes, status: int) -> None:

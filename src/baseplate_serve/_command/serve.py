@@ -121,9 +121,9 @@ def _serve(
         _start(server)
         lifecycle.advance(Event.READY)
         log.info("listening on %s (%s)", listener.name, listener.origin)
-        monitors = _monitor(server, app, settings, metrics)
         _tell_everybody(worker)
         watchdog.start()
+        monitors = _start_monitors(server, app, settings, metrics)
         if reloaded or worker is not None:
             parent = "the Einhorn master" if worker else "the parent, --reload,"
             leaving = gevent.spawn(_leave_with_parent, os.getppid(), parent, lifecycle)
@@ -163,9 +163,11 @@ def _start(server: Any) -> None:
         raise ApplicationError("the server could not be started") from error
 
 
-def _monitor(server: Any, app: Any, settings: ServerSettings, metrics: RuntimeMetrics | None) -> Monitors:
+def _start_monitors(
+    server: Any, app: Any, settings: ServerSettings, metrics: RuntimeMetrics | None
+) -> Monitors:
     """Start the monitors; without *metrics* those that somebody hears of all the same.  Switches: perhaps."""
-    # After the start, which doesn't wait for them.
+    # Now that everybody knows that we serve: nobody waits for them.
     from baseplate_serve._monitors.choose import monitors_for  # noqa: PLC0415
     from baseplate_serve._monitors.monitors import Monitors, heard_of  # noqa: PLC0415
 

@@ -5,5 +5,7 @@ connections.py  who is connected and what is in flight, in one place
 lifecycle.py    the phase this process is in, and the wait for the next event
 signals.py      signals become events
 forked.py       what ends in a child that a handler forks
+tally.py        what requests add to on their way
+watch.py        clients that have been waited for too long
 dump.py         SIGUSR1: where everything is
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import _socket
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -21,7 +22,8 @@ Ours = TypeVar("Ours")
 
 _ours: WeakKeyDictionary[Any, Callable[[Any], None]] = WeakKeyDictionary()
 _silent: list[_socket.socket] = []  # other ends, kept open: closed, they would be an end of the stream
-_serves: set[int] = set()  # the process in which a server was started
+UNHEARD = (OSError, ValueError)  # of a stream that nobody reads any more, or that was closed
+_serves: set[int] = set()  # the process in which a server was made
 
 
 def in_children(ours: Ours, leave: Callable[[Ours], None]) -> None:
@@ -63,13 +65,20 @@ def _leave_to_parent() -> None:
 os.register_at_fork(after_in_child=_leave_to_parent)
 
 
+def flush_streams() -> None:
+    """What was printed goes out, as far as anybody takes it.  Switches: no, but waits for a slow reader."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        with suppress(*UNHEARD):
+            stream.flush()
+
+
 def serving_here() -> None:
-    """A server was started in this process.  Its children forget it: the number is not theirs."""
+    """A server is made in this process.  Its children forget it: the number is not theirs."""
     _serves.add(os.getpid())
 
 
 def leave_if_forked(error: BaseException) -> None:
-    """End this process if *error* is a SystemExit and no server was started here.  Switches: no.
+    """End this process if *error* is a SystemExit and no server was made here.  Switches: no.
 
     Otherwise the child would be answered for as happens to a handler's sys.exit(), and stay.
     """
@@ -77,8 +86,8 @@ def leave_if_forked(error: BaseException) -> None:
         return
     code = error.code
     if code is not None and not isinstance(code, int):
-        print(code, file=sys.stderr)
+        with suppress(*UNHEARD):
+            print(code, file=sys.stderr or sys.stdout)
         code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush_streams()
     os._exit(code or 0)  # as multiprocessing's children end: what runs at exit is the parent's

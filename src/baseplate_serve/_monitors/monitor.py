@@ -27,6 +27,10 @@ class Monitor:
     def stop(self) -> None:
         """Undo what `start` did.  Raises: nothing."""
 
+    def leave_to_parent(self) -> None:
+        """In a forked child: as `stop`, but what the parent has goes on."""
+        self.stop()
+
     def collect(self, metrics: RuntimeMetrics) -> None:
         """Once a second, and at the end: bring *metrics* up to date."""
 

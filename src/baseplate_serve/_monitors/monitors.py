@@ -81,7 +81,7 @@ class Monitors:
         for greenlet in self._greenlets:
             end_greenlet(greenlet)
         for monitor in self._monitors:
-            monitor.stop()
+            monitor.leave_to_parent()
 
     def collect(self) -> None:
         """Bring the metrics up to date now."""

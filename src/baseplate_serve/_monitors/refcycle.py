@@ -56,6 +56,10 @@ class RefCycleMonitor(Monitor):
     def stop(self) -> None:
         if self._looking is not None:
             self._looking.kill(block=False)
+        self.leave_to_parent()
+
+    def leave_to_parent(self) -> None:
+        """`dot` is the parent's: killed here, the greenlet would kill it."""
         if self._was_enabled:
             gc.enable()
 

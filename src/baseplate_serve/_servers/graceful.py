@@ -55,6 +55,7 @@ class GracefulServer(StreamServer):
         protocols: Sequence[str] = (),
         **pywsgi: Any,  # what else gevent's WSGIServer takes, where it is a base
     ) -> None:
+        serving_here()  # before any lifespan, which may fork, too
         self.entrance = Entrance(settings, protocols)
         self.connections = Connections()
         self._watch = Watch(self.connections, Patience.chosen(vars(settings), patience))
@@ -120,7 +121,6 @@ class GracefulServer(StreamServer):
     def start(self) -> None:
         """Switches: no."""
         super().start()
-        serving_here()
         self._watch.start()
         in_children(self, GracefulServer._leave_to_parent)
 

@@ -79,7 +79,7 @@ class ServerSettings:
         64 * 1024,
         absent="65536 (64 KiB)",
         says="The longest head of an HTTP request that is read, in bytes: the request line and all headers. "
-        "A longer one is answered with 431. Of no effect with a `handler`.",
+        "A longer one is answered with 431. Of no effect with a `handler`, unless in a `Mount`.",
         only="wsgi",
     )
     max_headers: int = option(
@@ -88,7 +88,7 @@ class ServerSettings:
         100,
         absent="100",
         says="How many headers an HTTP request may have; more are answered with 431. "
-        "Of no effect with a `handler`.",
+        "Of no effect with a `handler`, unless in a `Mount`.",
         only="wsgi",
     )
     max_body_size: int | None = option(
@@ -97,7 +97,7 @@ class ServerSettings:
         None,
         absent="no limit",
         says="The longest body of an HTTP request that is read, in bytes; a longer one is answered with 413. "
-        "Of no effect with a `handler`.",
+        "Of no effect with a `handler`, unless the length is declared, in a `Mount`.",
         only="wsgi",
     )
     first_byte_timeout: timedelta | None = option(

@@ -12,6 +12,8 @@ websocket.py   one WebSocket
 handshake.py   the request that opens it
 messages.py    what has come of it, until the application takes it
 close_codes.py why it is closed
+pulse.py       whether its client is still there
+scope.py       what the application is told of a request
 lifespan.py    start-up and shutdown
 connection.py  a connection: which application a request is for, and what comes after it
 handler.py     the WSGI side of a connection, where some requests are for WSGI applications

@@ -69,7 +69,7 @@ class AsgiConnection:
     def cut_off(self) -> None:
         """End what is in flight: its task is cancelled and the connection closes after that.
 
-        pywsgi's greenlet is left to the server.  Switches: no.
+        a WSGI request's greenlet is left to the server.  Switches: no.
         """
         if self._serving is not None:
             self._serving.cut_off()

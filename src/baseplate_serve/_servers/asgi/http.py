@@ -12,6 +12,7 @@ from baseplate_serve._servers.asgi.body import Body
 from baseplate_serve._servers.asgi.cancel import cancel_later, cancel_unshielded, was_cancelled
 from baseplate_serve._servers.asgi.outbox import ClientGone
 from baseplate_serve._servers.asgi.response import Response
+from baseplate_serve._servers.http.body import CONTINUE
 from baseplate_serve._servers.http.limits import DISCARD_MAX
 from baseplate_serve._servers.http.refusal import FAILED, Refused
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("baseplate_serve.asgi")
 
 TOLD_S = 1.0  # for an application that heard of the client's leaving
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 DISCONNECT = {"type": "http.disconnect"}
 
 

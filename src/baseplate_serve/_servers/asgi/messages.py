@@ -40,20 +40,20 @@ class Messages:
         """Add a *piece* of a message; False if that is now too large, and is dropped."""
         data: Any = piece.data
         text = isinstance(data, str)
-        length = len(data) if not text or data.isascii() else len(data.encode())
-        part, size = self._part, self._part_size + length
+        encoded = data.encode() if text else data
+        part, size = self._part, self._part_size + len(encoded)
         too_large = size > self._limit
         if not too_large and not piece.message_finished:
             if part is None:
                 part = self._part = BytesIO()
-            part.write(data.encode() if text else data)
+            part.write(encoded)
             self._part_size = size
             return True
         self._part, self._part_size = None, 0
         if too_large:
             return False
         if part is not None:
-            part.write(data.encode() if text else data)
+            part.write(encoded)
             data = part.getvalue().decode() if text else part.getvalue()
         self._whole.append(({"type": "websocket.receive", "text" if text else "bytes": data}, size))
         self._waiting += size

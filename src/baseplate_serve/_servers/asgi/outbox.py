@@ -45,6 +45,7 @@ class Outbox:
         except BlockingIOError:
             sent = 0
         except OSError as error:
+            self.broken = True
             raise ClientGone from error
         if sent < len(data):
             self._sending = asyncio.Lock()

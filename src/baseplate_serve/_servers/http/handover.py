@@ -6,6 +6,7 @@ below it for the socket, and from then on read and write by themselves.
 
 from __future__ import annotations
 
+from socket import MSG_PEEK
 from typing import Any
 
 
@@ -34,18 +35,23 @@ class EarlySocket:
         self._early_sock = sock
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        if self._inbound.buffer:
-            data: bytes = self._inbound.take(size)
-        else:
-            data = self._early_sock.recv(size, flags)
-        return data
+        if not self._inbound.buffer:
+            data: bytes = self._early_sock.recv(size, flags)
+            return data
+        return self._early(size, flags)
 
     def recv_into(self, buffer: Any, size: int = 0, flags: int = 0) -> int:
         if not self._inbound.buffer:
             return int(self._early_sock.recv_into(buffer, size, flags))
-        data = self._inbound.take(size or len(buffer))
+        data = self._early(size or len(buffer), flags)
         buffer[: len(data)] = data
         return len(data)
+
+    def _early(self, size: int, flags: int) -> bytes:
+        if flags & MSG_PEEK:
+            return bytes(self._inbound.buffer[:size])
+        data: bytes = self._inbound.take(size)
+        return data
 
     def dup(self) -> EarlySocket:
         return EarlySocket(self._inbound, self._early_sock.dup())

@@ -210,8 +210,8 @@ class Responder(Defaults):
         if self.upgrading:
             # Either way the application may have read what came after the head.
             self.close_connection = True
-            self.connection_upgraded = self._inbound.upgraded = self.code == 101
-            if self.connection_upgraded:
+            self._inbound.upgraded = self.code == 101
+            if self._inbound.upgraded:
                 return b"Connection: %b\r\n\r\n" % (given or "Upgrade").encode("latin-1")
         elif body is not NO_BODY and (body.broken or (body.expected and not body.is_here())):
             # Where the next request begins is unknown; or whether the client sends the body now.
