@@ -15,6 +15,7 @@ from baseplate_serve._servers import graceful
 from baseplate_serve._servers.asgi import connection
 from baseplate_serve._servers.asgi import server as asgi_server
 from baseplate_serve.asgi import Mount
+from baseplate_serve.errors import ApplicationError
 from deadline import DEADLINE_S, wait_for
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -112,3 +113,17 @@ def test_what_does_not_end_when_it_is_cancelled_is_given_up(caplog):
         stopping.get(timeout=DEADLINE_S)
     assert "GET / was cancelled and does not end" in caplog.text
     assert "does not end, left behind: GET / " in caplog.text
+
+
+def test_a_start_up_that_fails_shuts_down_what_has_started():
+    """Its database connections, say, are closed in good order."""
+
+    async def fails(_scope, receive, send):
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no config"})
+
+    first = App(takes_s=0.0)
+    with pytest.raises(ApplicationError, match="no config"):
+        with serving(Mount({"/first": first}, asgi=fails)):
+            pass
+    assert first.steps == ["began", "ended"]

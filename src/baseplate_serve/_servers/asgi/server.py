@@ -14,7 +14,7 @@ from baseplate_serve._servers.asgi.connection import AsgiConnection
 from baseplate_serve._servers.asgi.handler import AsgiHandler, LentHandler
 from baseplate_serve._servers.asgi.lifespan import Lifespan
 from baseplate_serve._servers.coroutines import Coroutines
-from baseplate_serve._servers.graceful import LAST_S
+from baseplate_serve._servers.graceful import CLEAN_UP_S, LAST_S
 from baseplate_serve._servers.http.server import HttpServer
 from baseplate_serve._servers.http.strict import StrictHandler
 from baseplate_serve.asgi import Mount, is_asgi, unmarked
@@ -61,9 +61,16 @@ class AsgiServer(HttpServer):
         return prefix, app, self._lifespans.get(id(app))
 
     def start(self) -> None:
-        for lifespan in self._lifespans.values():
-            lifespan.start()
-        super().start()
+        started: list[Lifespan] = []
+        try:
+            for lifespan in self._lifespans.values():
+                lifespan.start()
+                started.append(lifespan)
+            super().start()
+        except BaseException:
+            for lifespan in reversed(started):
+                lifespan.stop(CLEAN_UP_S)
+            raise
 
     # Connections
 
