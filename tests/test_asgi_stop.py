@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 
 import anyio
@@ -11,6 +12,7 @@ import pytest
 from gevent.event import Event
 
 from asgi_harness import connected, everything, reply, serving
+from baseplate_serve import wsgi
 from baseplate_serve._servers import graceful
 from baseplate_serve._servers.asgi import connection
 from baseplate_serve._servers.asgi import server as asgi_server
@@ -123,7 +125,10 @@ def test_a_start_up_that_fails_shuts_down_what_has_started():
         await send({"type": "lifespan.startup.failed", "message": "no config"})
 
     first = App(takes_s=0.0)
-    with pytest.raises(ApplicationError, match="no config"):
-        with serving(Mount({"/first": first}, asgi=fails)):
-            pass
-    assert first.steps == ["began", "ended"]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = wsgi.make_server({"factory": ""}, listener, Mount({"/first": first}, asgi=fails))
+        with pytest.raises(ApplicationError, match="no config"):
+            server.start()
+        steps = list(first.steps)
+        server.stop()
+    assert steps == ["began", "ended"]
