@@ -13,6 +13,7 @@ import asgi_harness
 from asgi_harness import connected, everything
 from baseplate_serve._lifecycle import watch
 from baseplate_serve._lifecycle.connections import Connection
+from baseplate_serve._servers.http.patient import PatientSocket
 from baseplate_serve._settings.patience import THRIFT
 from baseplate_serve.thrift import make_server as make_thrift_server
 from deadline import DEADLINE_S, wait_for
@@ -97,6 +98,23 @@ def test_half_a_head_is_no_request(serving):
         sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwar")
         sock.shutdown(socket.SHUT_WR)
         assert b"200 OK" not in everything(sock)
+
+
+def test_a_head_that_was_cut_short_stays_cut_short():
+    """What is sent after the server has shut the receiving side down is still received."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    with ours, client:
+        reader = PatientSocket(ours, Connection(ours, "a client"))
+        client.sendall(b"GET /")
+        assert reader.readinto(bytearray(100)) == 5
+        ours.shutdown(socket.SHUT_RD)
+        assert reader.readinto(bytearray(100)) == 0
+        client.sendall(b" HTTP/1.1")
+        wait_for(lambda: ours.recv(100, socket.MSG_PEEK), "it has arrived")
+        assert reader.readinto(bytearray(100)) == 0
+        assert reader.cut_short
 
 
 def drip_headers(sock):

@@ -39,7 +39,8 @@ class PatientSocket(io.RawIOBase):
                 connection.head_since = connection.began_at
             return received
         if connection.head_since is not None or self.upgraded:
-            received = self._sock.recv_into(buffer)
+            # Once ended it stays so: what comes after a shutdown() of ours the kernel hands out all the same.
+            received = 0 if self.cut_short else self._sock.recv_into(buffer)
             self.cut_short = not received
             return received
         connection.body_since = monotonic()
