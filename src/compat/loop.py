@@ -160,14 +160,20 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
         **kwargs: Any,
     ) -> Any:
         """As asyncio's; outside of this loop's callbacks eager tasks wait for a turn, too."""
-        self._check_closed()
+        if self._closed:
+            self._check_closed()
         factory = self._task_factory
+        if factory is None and not kwargs:  # nearly always; to pass on **kwargs costs a twentieth
+            task: Any = HubTask(coro, loop=self, name=name, context=context)
+            if task._source_traceback:
+                del task._source_traceback[-1]
+            return task
         if kwargs and get_running_loop() is not self:
             kwargs.pop("eager_start", None)
         if factory is None or factory is EAGER:
             if factory is EAGER and get_running_loop() is self:
                 kwargs.setdefault("eager_start", True)
-            task: Any = HubTask(coro, loop=self, name=name, context=context, **kwargs)
+            task = HubTask(coro, loop=self, name=name, context=context, **kwargs)
             if task._source_traceback:
                 del task._source_traceback[-1]
             return task
