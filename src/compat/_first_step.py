@@ -15,7 +15,7 @@ from greenlet import getcurrent
 from compat._ahead import FirstStep
 from compat._asyncio import enter_task, get_running_loop, leave_task, set_running_loop
 from compat._handles import NO_SLOTS
-from compat._runner import Runner, own_context, set_context, throw_into
+from compat._runner import Runner, own_context, set_context, switch_to, throw_into
 from compat._task import HubTask
 from compat._turns import Turns
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from compat._ahead import AheadTask
     from compat._task import Interrupted
 
-_switch = greenlet.greenlet.switch
 _throw = greenlet.greenlet.throw
 
 
@@ -196,7 +195,7 @@ class StandIn:
     def switch(self, _: None) -> None:
         """In the hub: it has waited long enough."""
         if self.waits:
-            _switch(self.here)
+            switch_to(self.here)
 
     def get(self) -> None:
         """Wait.  Raises: what is thrown into the greenlet meanwhile."""
@@ -215,7 +214,7 @@ class StandIn:
                 else:
                     if loop._active is None:
                         return
-                    send, args = _switch, (loop._active, said)
+                    send, args = switch_to, (loop._active, said)
         finally:
             self.waits = False
             args = said = None  # an error's traceback leads here

@@ -163,17 +163,15 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
         if self._closed:
             self._check_closed()
         factory = self._task_factory
-        if factory is None and not kwargs:  # nearly always; to pass on **kwargs costs a twentieth
-            task: Any = HubTask(coro, loop=self, name=name, context=context)
-            if task._source_traceback:
-                del task._source_traceback[-1]
-            return task
         if kwargs and get_running_loop() is not self:
             kwargs.pop("eager_start", None)
         if factory is None or factory is EAGER:
             if factory is EAGER and get_running_loop() is self:
                 kwargs.setdefault("eager_start", True)
-            task = HubTask(coro, loop=self, name=name, context=context, **kwargs)
+            if kwargs:
+                task: Any = HubTask(coro, loop=self, name=name, context=context, **kwargs)
+            else:  # nearly always; to pass on **kwargs costs a twentieth
+                task = HubTask(coro, loop=self, name=name, context=context)
             if task._source_traceback:
                 del task._source_traceback[-1]
             return task

@@ -180,6 +180,17 @@ def test_a_synchronous_endpoint_that_does_not_end_does_not_hold_the_process(tmp_
         assert "leaves; threads: ['AnyIO worker thread']" in server.output
 
 
+def run_to_its_end(code):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize(
     "held_by",
     [
@@ -200,14 +211,7 @@ print("said before")
 leave_within(0.2, 3)
 """
     began_at = time.monotonic()
-    ended = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
+    ended = run_to_its_end(code)
     assert time.monotonic() - began_at < DEADLINE_S / 2
     assert ended.returncode == 3
     assert ended.stdout == "said before\n"
@@ -216,14 +220,7 @@ leave_within(0.2, 3)
 
 def test_a_process_that_ends_by_itself_is_left_alone():
     code = "from baseplate_serve._command.leave import leave_within; leave_within(60, 3)"
-    ended = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
+    ended = run_to_its_end(code)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
