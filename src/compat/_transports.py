@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import selector_events
+from asyncio import BufferedProtocol, selector_events
 from typing import Any, cast
 
 from gevent.socket import socket as gevent_socket
@@ -11,15 +11,15 @@ from compat._asyncio import SelectorEventLoop
 from compat._handles import NO_SLOTS
 
 _SelectorSocketTransport: Any = cast("Any", selector_events)._SelectorSocketTransport
-RECEIVED_MAX = 256 * 1024  # bytes at a time, as asyncio
+
+# Bytes to ask for.  For what asyncio asks for each time, 256 KiB, malloc maps and unmaps memory, which takes
+# six times as long as to receive a message; of what it has at hand it gives this much.
+USUAL = 64 * 1024
+MUCH = _SelectorSocketTransport.max_size  # after a message that long
 
 
 class SocketTransport(_SelectorSocketTransport):  # type: ignore[misc] # untyped
-    """Reads and writes past gevent, which would only find out each time that the socket doesn't block.
-
-    Receives into a buffer that the loop's transports share, and copies what came: asyncio allocates as much
-    as may come, for every message, which for malloc means to map and unmap memory.
-    """
+    """Reads and writes past gevent, which would only find out each time that the socket doesn't block."""
 
     def __init__(  # noqa: PLR0913, PLR0917 (asyncio's signature)
         self, loop: Any, sock: Any, protocol: Any, waiter: Any = None, extra: Any = None, server: Any = None
@@ -28,13 +28,30 @@ class SocketTransport(_SelectorSocketTransport):  # type: ignore[misc] # untyped
         self._gevent_socket = sock
         if isinstance(sock, gevent_socket):
             self._sock = sock._sock  # type: ignore[attr-defined] # no stub has it
-        self._into: memoryview = loop._receive_buffer
+        self._ask_for = USUAL
+        self._watch: Any = None
 
-    def _read_ready__data_received(self) -> None:
+    def set_protocol(self, protocol: Any) -> None:
+        super().set_protocol(protocol)
+        self._has_buffer = isinstance(protocol, BufferedProtocol)
+
+    def _add_reader(self, fd: int, *_callback: Any) -> None:
+        if self.is_reading():
+            self._watch = self._loop._add_receiver(fd, self._receive)
+
+    def _receive(self) -> None:
+        """What asyncio's `_read_ready` does, in one call."""
+        watch = self._watch
+        watch.queued = False  # Watch.taken, without the call
+        if watch.idle:
+            watch.taken()
+        if self._has_buffer:
+            self._read_ready__get_buffer()
+            return
         if self._conn_lost:
             return
         try:
-            length: int = self._sock.recv_into(self._into)
+            data = self._sock.recv(self._ask_for)
         except (BlockingIOError, InterruptedError):
             return
         except (SystemExit, KeyboardInterrupt):
@@ -42,15 +59,43 @@ class SocketTransport(_SelectorSocketTransport):  # type: ignore[misc] # untyped
         except BaseException as error:  # noqa: BLE001 (the protocol hears of it)
             self._fatal_error(error, "Fatal read error on socket transport")
             return
-        if not length:
+        if not data:
             self._read_ready__on_eof()
             return
+        if len(data) >= USUAL:
+            self._ask_for = MUCH
+        elif self._ask_for is MUCH:
+            self._ask_for = USUAL
         try:
-            self._protocol.data_received(bytes(self._into[:length]))
+            self._protocol.data_received(data)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 (likewise)
             self._fatal_error(error, "Fatal error: protocol.data_received() call failed.")
+
+    def write(self, data: Any) -> None:
+        """As asyncio's; what the socket takes at once is not sliced."""
+        if (
+            self._buffer
+            or self._eof
+            or self._conn_lost
+            or self._empty_waiter is not None
+            or type(data) is not bytes
+            or not data
+        ):
+            super().write(data)
+            return
+        try:
+            sent = self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 (likewise)
+            self._fatal_error(error, "Fatal write error on socket transport")
+            return
+        if sent != len(data):
+            super().write(data[sent:])  # what is left it keeps
 
     def _call_connection_lost(self, exc: BaseException | None) -> None:
         try:
@@ -63,14 +108,6 @@ class Transports(SelectorEventLoop):  # type: ignore[misc] # untyped
     """Where a loop makes its stream transports."""
 
     __slots__ = NO_SLOTS
-
-    _received: memoryview | None = None
-
-    @property
-    def _receive_buffer(self) -> memoryview:
-        if self._received is None:
-            self._received = memoryview(bytearray(RECEIVED_MAX))
-        return self._received
 
     def _make_socket_transport(
         self, sock: Any, protocol: Any, waiter: Any = None, *, extra: Any = None, server: Any = None
