@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 EAGER: Any = getattr(asyncio, "eager_task_factory", object())  # Python 3.12 brought it: makes asyncio.Tasks
 SLOTS: Any = ("_awake", "_awake_for", "_hooks_before", "_nudged", "_stopped")  # as in _turns.py
+_new: Any = object.__new__
 _get_ident = monkey.get_original("threading", "get_ident")  # in a patched process the other is a greenlet's
 
 
@@ -80,7 +82,15 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
             self._check_closed()
             self._check_thread()
             self._check_callback(callback, "call_soon")
-        handle = Handle(callback, args, self, context)
+            handle = Handle(callback, args, self, context)
+        else:  # the same, without the calls: every step of every task comes this way
+            handle = _new(Handle)
+            handle._callback = callback
+            handle._args = args
+            handle._loop = self
+            handle._context = copy_context() if context is None else context
+            handle._cancelled = False
+            handle._repr = handle._source_traceback = None
         self._ready.append(handle)
         if not self._wake_pending:
             self._schedule()
@@ -163,15 +173,20 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
         if self._closed:
             self._check_closed()
         factory = self._task_factory
+        if factory is None and not kwargs:  # nearly always; keywords that say nothing cost a twentieth
+            if name is None and context is None:
+                task: Any = HubTask(coro, loop=self)
+            else:
+                task = HubTask(coro, loop=self, name=name, context=context)
+            if self._debug:
+                del task._source_traceback[-1]
+            return task
         if kwargs and get_running_loop() is not self:
             kwargs.pop("eager_start", None)
         if factory is None or factory is EAGER:
             if factory is EAGER and get_running_loop() is self:
                 kwargs.setdefault("eager_start", True)
-            if kwargs:
-                task: Any = HubTask(coro, loop=self, name=name, context=context, **kwargs)
-            else:  # nearly always; to pass on **kwargs costs a twentieth
-                task = HubTask(coro, loop=self, name=name, context=context)
+            task = HubTask(coro, loop=self, name=name, context=context, **kwargs)
             if task._source_traceback:
                 del task._source_traceback[-1]
             return task
