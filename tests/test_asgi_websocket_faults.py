@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import gevent
 import pytest
@@ -36,6 +37,12 @@ def echo():
 def server(echo):
     with serving(echo) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def only_warnings(caplog):
+    """Whatever level other tests' frameworks have left, what is logged here is a complaint."""
+    caplog.set_level(logging.WARNING)
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ class Watch:
     def __init__(self, loop: Turns, fd: int, direction: int) -> None:
         self.loop = loop
         self.queue = loop._ready.append  # here, as a loop's own attributes and methods are found slower
-        self.wake = loop._wake_after_events
+        self.wake = loop._wake_now
         self.watcher: Any = loop._hub_loop.io(fd, direction)
         self.handle: Any = None  # None: nobody wants to know
         self.fileobj: Any = None  # while there is a handle: what the descriptor was given as
@@ -89,7 +89,8 @@ class Watch:
         queue = self.queue  # Python 3.11 finds in a slot what is called faster when it isn't called at once
         queue(self.entry)
         if not self.loop._wake_pending:
-            self.wake()
+            wake = self.wake
+            wake()
 
     def taken(self) -> None:
         """The event that was queued is being answered: the next one is news."""

@@ -89,4 +89,5 @@ class Timers:
 
     def _fired(self) -> None:
         self.disarm()
-        self.loop._wake_after_events()
+        if not self.loop._wake_pending:
+            self.loop._wake_now()

@@ -39,7 +39,7 @@ class SocketTransport(_SelectorSocketTransport):  # type: ignore[misc] # untyped
         if self.is_reading():
             self._watch = self._loop._add_receiver(fd, self._receive)
 
-    def _receive(self) -> None:
+    def _receive(self) -> None:  # noqa: C901 (the hot path: calls cost)
         """What asyncio's `_read_ready` does, in one call."""
         watch = self._watch
         watch.queued = False  # Watch.taken, without the call
@@ -95,7 +95,7 @@ class SocketTransport(_SelectorSocketTransport):  # type: ignore[misc] # untyped
             self._fatal_error(error, "Fatal write error on socket transport")
             return
         if sent != len(data):
-            super().write(data[sent:])  # what is left it keeps
+            super().write(memoryview(data)[sent:])  # it keeps what is left
 
     def _call_connection_lost(self, exc: BaseException | None) -> None:
         try:

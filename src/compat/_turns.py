@@ -37,7 +37,7 @@ SLOTS: Any = (  # for mypy: who they are added to isn't typed
     "_active", "_after_events", "_again", "_asyncgen_hooks", "_blocked", "_cancelled_in_vain",
     "_cradle", "_failure", "_feed", "_held", "_hub", "_hub_loop", "_interrupted", "_loops", "_mode",
     "_parked", "_primary", "_relay_greenlet", "_reporting", "_running", "_thread", "_timers",
-    "_waiters", "_waits_for", "_wake_callback", "_wake_pending", "_work", "hand_offs", "holds",
+    "_waiters", "_waits_for", "_wake_callback", "_wake_now", "_wake_pending", "_work", "hand_offs", "holds",
     "slow_callbacks",
 )  # fmt: skip
 
@@ -81,6 +81,8 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
         self._again = self._hub_loop.timer(0)
         self._after_events = self._hub_loop.timer(0, priority=LAST) if _can_feed(self._hub_loop) else None
         self._feed: Any = getattr(self._after_events, "feed", None)
+        # What a watcher's callback calls: a turn without a poll before it, where none is cut short by that.
+        self._wake_now = self._schedule if self._feed is None else self._wake
         self._work = self._run_ready
 
     def _enqueue(self, handle: Any) -> None:
@@ -88,34 +90,25 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
         if not self._wake_pending:
             self._schedule()
 
-    def _wake_after_events(self) -> None:
-        """As `_schedule`; in the hub, from the callback of a watcher.
-
-        Where the hub can, in the same iteration, after the watchers whose events came with this one: then it
-        needn't poll in between.
-        """
-        if self._wake_pending or not self._running:
-            return
-        if self._feed is None:
-            self._schedule()
-        elif self._hub_loop.pendingcnt:
-            self._wake_pending = True
-            self._feed(TIMEOUT, self._wake)
-        else:
-            self._wake()
-
     def _schedule(self) -> None:
         """Have the hub call `_wake`.  In the hub's thread only."""
         if self._running and not self._wake_pending:
             self._wake_pending = True
             self._wake_callback = self._hub_loop.run_callback(self._wake)
 
-    def _wake(self) -> None:
-        """In the hub: a runner takes what is ready, until it is parked or blocked."""
+    def _wake(self, last: bool = False) -> None:  # noqa: FBT001, FBT002 (keywords cost)
+        """In the hub: a runner takes what is ready, until it is parked or blocked.
+
+        Where the hub can tell, after the watchers whose events came in the same iteration; *last*: after all
+        but those of other loops, which would else let each other go first for ever.
+        """
         if self._held or not self._running:
             self._wake_pending = False
             return
         self._wake_pending = True
+        if not last and self._feed is not None and self._hub_loop.pendingcnt:
+            self._feed(TIMEOUT, self._wake, True)
+            return
         runner = self._primary
         if runner is None or runner.busy:
             runner = self._idle_runner()

@@ -172,8 +172,9 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
         """As asyncio's; outside of this loop's callbacks eager tasks wait for a turn, too."""
         if self._closed:
             self._check_closed()
-        factory = self._task_factory
-        if factory is None and not kwargs:  # nearly always; keywords that say nothing cost a twentieth
+        if (
+            self._task_factory is None and not kwargs
+        ):  # nearly always; keywords that say nothing cost a twentieth
             if name is None and context is None:
                 task: Any = HubTask(coro, loop=self)
             else:
@@ -181,20 +182,28 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
             if self._debug:
                 del task._source_traceback[-1]
             return task
-        if kwargs and get_running_loop() is not self:
-            kwargs.pop("eager_start", None)
+        return self._create_otherwise(coro, name, context, kwargs)
+
+    def _create_otherwise(
+        self, coro: Coroutine[Any, Any, Any], name: str | None, context: Context | None, how: dict[str, Any]
+    ) -> Any:
+        """A task that a factory makes, or that is told how to begin."""
+        factory = self._task_factory
+        inside = get_running_loop() is self
+        if not inside:
+            how.pop("eager_start", None)
+        elif factory is EAGER:
+            how.setdefault("eager_start", True)
         if factory is None or factory is EAGER:
-            if factory is EAGER and get_running_loop() is self:
-                kwargs.setdefault("eager_start", True)
-            task = HubTask(coro, loop=self, name=name, context=context, **kwargs)
-            if task._source_traceback:
+            task: Any = HubTask(coro, loop=self, name=name, context=context, **how)
+            if self._debug:
                 del task._source_traceback[-1]
             return task
-        if get_running_loop() is self:
-            return super().create_task(coro, name=name, context=context, **kwargs)
+        if inside:
+            return super().create_task(coro, name=name, context=context, **how)
         running, self._running = self._running, False  # what an eager task looks at before it starts
         try:
-            task = super().create_task(coro, name=name, context=context, **kwargs)
+            task = super().create_task(coro, name=name, context=context, **how)
         finally:
             self._running = running
             if self._ready:
