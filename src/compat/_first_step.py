@@ -15,7 +15,7 @@ from greenlet import getcurrent
 from compat._ahead import FirstStep
 from compat._asyncio import enter_task, get_running_loop, leave_task, set_running_loop
 from compat._handles import NO_SLOTS
-from compat._runner import Runner, own_context, set_context, switch_to, throw_into
+from compat._runner import Runner, own_context, switch_to, throw_into
 from compat._task import HubTask
 from compat._turns import Turns
 
@@ -83,7 +83,7 @@ class StepGreenlet(gevent.Greenlet):  # type: ignore[type-arg] # returns anythin
 
     @gr_context.setter
     def gr_context(self, context: Context | None) -> None:
-        set_context(self, context)
+        self.own_context = context
 
 
 def take_first_step(coro: Any, loop: object) -> Any:  # noqa: C901 (the hot path: calls cost)
@@ -244,22 +244,19 @@ class FirstSteps(Turns):
         runner = self._idle_runner()
         runner.caller = getcurrent()
         runner.first = self._ready.pop()
-        runner.work_on(self._first_step)
+        runner.work_on(self._work)
         return task
 
-    def _first_step(self, runner: Runner) -> greenlet.greenlet | None:
+    def _run_first(self, runner: Runner) -> bool:
         handle, runner.first = runner.first, None
-        self._enter(runner)
+        runner.own_context = handle._context
         try:
-            set_context(runner, handle._context)
-            try:  # noqa: SIM105 (suppress() costs a microsecond here)
-                handle._callback(*handle._args)
-            except (SystemExit, KeyboardInterrupt):
-                pass  # the task holds them, for who asks
-            if runner.blocked is not None:
-                self._settle(runner)
-                self._plan_alone()
+            handle._callback(*handle._args)
+        except (SystemExit, KeyboardInterrupt):
+            pass  # the task holds them, for who asks
         finally:
             handle = None
-            back = self._leave(runner)
-        return back
+        if runner.blocked is None:
+            return False
+        self._settle(runner)
+        return True

@@ -42,6 +42,8 @@ class Runner(greenlet.greenlet):
         "blocked", "busy", "caller", "elsewhere_s", "first", "interrupted", "loop",
     )  # fmt: skip
 
+    own_context = greenlet.greenlet.gr_context  # no function of ours in between
+
     def __init__(self, hub: greenlet.greenlet | None) -> None:
         super().__init__(parent=hub)
         self.busy = False
@@ -56,7 +58,7 @@ class Runner(greenlet.greenlet):
 
     def run(self, back: greenlet.greenlet | None) -> None:
         while back is not None:
-            set_context(self, None)
+            self.own_context = None
             self.busy = False
             work: Work = switch_to(back)  # not the hub's own switch(): parking is no blocking
             back = work(self)
@@ -93,7 +95,7 @@ class Runner(greenlet.greenlet):
 
     @gr_context.setter
     def gr_context(self, context: Context | None) -> None:
-        set_context(self, context)
+        self.own_context = context
 
 
 class Cradle(greenlet.greenlet):

@@ -62,16 +62,17 @@ class SocketTransport(_SelectorSocketTransport):  # type: ignore[misc] # untyped
         if not data:
             self._read_ready__on_eof()
             return
-        if len(data) >= USUAL:
-            self._ask_for = MUCH
-        elif self._ask_for is MUCH:
-            self._ask_for = USUAL
         try:
             self._protocol.data_received(data)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 (likewise)
             self._fatal_error(error, "Fatal error: protocol.data_received() call failed.")
+            return
+        if len(data) >= USUAL:
+            self._ask_for = MUCH
+        elif self._ask_for is MUCH:
+            self._ask_for = USUAL
 
     def write(self, data: Any) -> None:
         """As asyncio's; what the socket takes at once is not sliced."""

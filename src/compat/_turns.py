@@ -13,7 +13,7 @@ from gevent.hub import Hub
 from compat import _debug
 from compat._asyncio import SelectorEventLoop, enter_task, leave_task, set_running_loop
 from compat._hand_off import HandOff, may_hand_off
-from compat._runner import Cradle, Relay, set_context, switch_to
+from compat._runner import Cradle, Relay, switch_to
 from compat._task import HubTask
 
 if TYPE_CHECKING:
@@ -152,25 +152,27 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
     # In a runner
 
     def _run_ready(self, runner: Runner) -> greenlet.greenlet | None:
-        self._enter(runner)
-        try:
-            if self._run_batches(runner):
-                self._plan_alone()
-        finally:
-            back = self._leave(runner)
-        return back
-
-    def _plan_alone(self) -> None:
-        """After a blocked callback: `_wake` returned long ago, so nobody else plans."""
-        if self._running and not self._wake_pending:
-            self._plan()
-
-    def _enter(self, runner: Runner) -> None:
+        """A runner's work: what is ready, or the first step that it was given."""
         runner.loop = self
         self._active = runner
         set_running_loop(self)
         if self._loops.hooked is not self:
             self._hook()
+        try:
+            if self._run_batches(runner) if runner.first is None else self._run_first(runner):
+                self._plan_alone()
+        finally:
+            back = self._leave(runner)
+        return back
+
+    def _run_first(self, runner: Runner) -> bool:
+        """Run the first step that *runner* was given; True if it was blocked."""
+        raise NotImplementedError
+
+    def _plan_alone(self) -> None:
+        """After a blocked callback: `_wake` returned long ago, so nobody else plans."""
+        if self._running and not self._wake_pending:
+            self._plan()
 
     def _hook(self) -> None:
         """Be the loop that hears of asynchronous generators, which know their thread only."""
@@ -206,7 +208,7 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
                 if context is not handle._context:
                     # What Context.run() does, but two suspended steps may share a context.
                     context = handle._context
-                    set_context(runner, context)
+                    runner.own_context = context
                 try:
                     if self._debug:
                         _debug.run_timed(self, runner, handle)
