@@ -94,13 +94,12 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
         """Have the hub call `_wake`.  In the hub's thread only."""
         if self._running and not self._wake_pending:
             self._wake_pending = True
-            self._wake_callback = self._hub_loop.run_callback(self._wake)
+            self._wake_callback = self._hub_loop.run_callback(self._wake, True)
 
-    def _wake(self, last: bool = False) -> None:  # noqa: FBT001, FBT002 (keywords cost)
+    def _wake(self, last: bool = False) -> None:  # noqa: FBT001, FBT002 (a watcher's callback takes no keywords)
         """In the hub: a runner takes what is ready, until it is parked or blocked.
 
-        Where the hub can tell, after the watchers whose events came in the same iteration; *last*: after all
-        but those of other loops, which would else let each other go first for ever.
+        Not *last*: after the watchers whose events came in the same iteration, where the hub can tell.
         """
         if self._held or not self._running:
             self._wake_pending = False
@@ -142,7 +141,7 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
             else:
                 # Not run_callback: the hub runs fifty of those before it looks at descriptors again.
                 self._wake_pending = True
-                self._again.start(self._wake)
+                self._again.start(self._wake, True)
         elif timers := self._timers.heap:
             self._timers.arm(timers[0][0])
 

@@ -262,7 +262,7 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
         self._again.start(self._first_turn)
 
     def _first_turn(self) -> None:
-        self._wake_callback = self._hub_loop.run_callback(self._wake)
+        self._wake_callback = self._hub_loop.run_callback(self._wake, True)
 
     def _end_run(self) -> None:
         if not self._running:
