@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from loop_contestants import PATCHED
+from loop_contestants import PATCHED, loop_factory
 
 if sys.argv[1] in PATCHED:
     from gevent import monkey
@@ -15,6 +15,7 @@ if sys.argv[1] in PATCHED:
     monkey.patch_all()
 
 import cProfile
+import gc
 import json
 import os
 import pstats
@@ -28,6 +29,11 @@ def main() -> None:
     profile = "--profile" in sys.argv
     seconds = float(sys.argv[3]) if len(sys.argv) > 3 + profile else 1.0
     os.sched_setaffinity(0, CORES[:1])
+    # What is imported lives for ever.  A collection that looks at it takes the longer the more a contestant
+    # imports, or an application does: a tenth of the time of `gather` with ours on 3.11.
+    loop_factory(name)
+    gc.collect()
+    gc.freeze()
     profiler = cProfile.Profile()
     if profile:
         profiler.enable()

@@ -200,7 +200,9 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
         while True:
             if timers:
                 self._timers.take_due(self.time())
-            for _ in range(len(ready)):
+            left = len(ready)
+            while left:  # a range would cost more than most batches, which are of one or two
+                left -= 1
                 handle: Any = ready.popleft()
                 if handle._cancelled:
                     continue
