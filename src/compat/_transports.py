@@ -12,10 +12,9 @@ from compat._handles import NO_SLOTS
 
 _SelectorSocketTransport: Any = cast("Any", selector_events)._SelectorSocketTransport
 
-# Bytes to ask for.  For what asyncio asks for each time, 256 KiB, malloc maps and unmaps memory, which takes
-# six times as long as to receive a message; of what it has at hand it gives this much.
-USUAL = 64 * 1024
-MUCH = _SelectorSocketTransport.max_size  # after a message that long
+# Bytes at a time.  asyncio asks for 256 KiB, for which malloc maps and unmaps memory: that takes six times as
+# long as to receive a message.  This much it has at hand.
+RECEIVED_MAX = 64 * 1024
 
 
 class SocketTransport(_SelectorSocketTransport):  # type: ignore[misc] # untyped
@@ -28,7 +27,6 @@ class SocketTransport(_SelectorSocketTransport):  # type: ignore[misc] # untyped
         self._gevent_socket = sock
         if isinstance(sock, gevent_socket):
             self._sock = sock._sock  # type: ignore[attr-defined] # no stub has it
-        self._ask_for = USUAL
         self._watch: Any = None
 
     def set_protocol(self, protocol: Any) -> None:
@@ -39,7 +37,7 @@ class SocketTransport(_SelectorSocketTransport):  # type: ignore[misc] # untyped
         if self.is_reading():
             self._watch = self._loop._add_receiver(fd, self._receive)
 
-    def _receive(self) -> None:  # noqa: C901 (the hot path: calls cost)
+    def _receive(self) -> None:
         """What asyncio's `_read_ready` does, in one call."""
         watch = self._watch
         watch.queued = False  # Watch.taken, without the call
@@ -51,7 +49,7 @@ class SocketTransport(_SelectorSocketTransport):  # type: ignore[misc] # untyped
         if self._conn_lost:
             return
         try:
-            data = self._sock.recv(self._ask_for)
+            data = self._sock.recv(RECEIVED_MAX)
         except (BlockingIOError, InterruptedError):
             return
         except (SystemExit, KeyboardInterrupt):
@@ -68,11 +66,6 @@ class SocketTransport(_SelectorSocketTransport):  # type: ignore[misc] # untyped
             raise
         except BaseException as error:  # noqa: BLE001 (likewise)
             self._fatal_error(error, "Fatal error: protocol.data_received() call failed.")
-            return
-        if len(data) >= USUAL:
-            self._ask_for = MUCH
-        elif self._ask_for is MUCH:
-            self._ask_for = USUAL
 
     def write(self, data: Any) -> None:
         """As asyncio's; what the socket takes at once is not sliced."""
