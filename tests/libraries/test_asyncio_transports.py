@@ -63,15 +63,18 @@ PIECES = [b"small", b"", bytes(300_000), bytearray(b"a bytearray"), memoryview(o
 async def test_what_is_written_arrives_in_order_whoever_reads_slowly():
     protocol, theirs = await connected()
     with theirs:
+        begun = b""
         for piece in PIECES:
             protocol.transport.write(piece)
+            # Room for the next one, before the loop has noticed.
+            begun += theirs.recv(100_000, socket.MSG_DONTWAIT) if piece else b""
         assert protocol.transport.get_write_buffer_size()
         protocol.transport.write_eof()
         reading = gevent.spawn(read_to_the_end, theirs)
         theirs.shutdown(socket.SHUT_WR)
         assert await within_deadline(protocol.ended) is None
         reading.join(DEADLINE_S)
-        assert reading.value == b"".join(PIECES)
+        assert begun + reading.value == b"".join(PIECES)
 
 
 @on_hub
@@ -130,6 +133,34 @@ async def test_reading_is_paused_and_goes_on():
             protocol.data[-1:] = b""
             protocol.transport.resume_reading()
         protocol.transport.close()
+
+
+@on_hub
+async def test_reading_is_paused_and_resumed_by_another_connection_in_the_same_turn():
+    """Its event is queued by then, for a handle that is cancelled."""
+    connections = []
+
+    class Interferes(Heard):
+        def data_received(self, data):
+            super().data_received(data)
+            for each in connections:
+                if each is not self:
+                    each.transport.pause_reading()
+                    each.transport.resume_reading()
+
+    for _ in range(2):
+        protocol, theirs = await connected(Interferes)
+        connections.append(protocol)
+        protocol.theirs = theirs
+    await asyncio.sleep(0)
+    for data in (b"a", b"ab"):
+        for each in connections:
+            each.theirs.send(data[-1:])
+        for each in connections:
+            await each.until(data)
+    for each in connections:
+        each.transport.close()
+        each.theirs.close()
 
 
 @on_hub
