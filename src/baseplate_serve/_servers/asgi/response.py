@@ -7,8 +7,9 @@ from http import HTTPStatus
 from typing import Any
 
 from baseplate_serve._servers.http.fields import date_line, declared_length
+from baseplate_serve._servers.http.grammar import TOKEN_BYTES
 
-_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_NAME = re.compile(TOKEN_BYTES).fullmatch
 _UNSAFE = re.compile(rb"[\x00\r\n]").search
 _STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
 _OURS = frozenset([b"content-length", b"transfer-encoding", b"connection"])  # what the server looks at

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 
+from baseplate_serve._servers.http.grammar import TOKEN_BYTES
 from baseplate_serve._servers.http.limits import EXTENSIONS_MAX
 from baseplate_serve._servers.http.refusal import Refused
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
 # RFC 9112 §7.1, and nothing else: a lone line feed in an extension hides the rest of it from some readers.
 SIZE = re.compile(
-    rb"([0-9A-Fa-f]{1,16})((?:[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?)*)" % (_TOKEN, _TOKEN, _QUOTED)
+    rb"([0-9A-Fa-f]{1,16})((?:[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?)*)"
+    % (TOKEN_BYTES, TOKEN_BYTES, _QUOTED)
 ).fullmatch
 # RFC 9110 §6.5.1: none of these comes so late, and whoever merges trailers into headers would believe it.
 TRAILER = re.compile(
-    rb"(?!(?i:content-length|transfer-encoding|host):)%b:[^\x00-\x08\x0a-\x1f\x7f]*" % _TOKEN
+    rb"(?!(?i:content-length|transfer-encoding|host):)%b:[^\x00-\x08\x0a-\x1f\x7f]*" % TOKEN_BYTES
 ).fullmatch
 
 

@@ -11,12 +11,13 @@ from email.utils import formatdate
 from time import time
 from typing import TYPE_CHECKING
 
+from baseplate_serve._servers.http.grammar import NO_TOKEN
 from baseplate_serve._servers.http.remembered import remember
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_NO_TOKEN = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]|\A\Z").search
+_NO_TOKEN = re.compile(NO_TOKEN).search
 _STATUS = re.compile(r"([2-9][0-9][0-9]|101)(?: [^\x00\r\n]*)?").fullmatch
 
 # What the server looks at, or writes itself.

@@ -12,11 +12,12 @@ from urllib.parse import unquote
 
 import httptools
 
+from baseplate_serve._servers.http.grammar import TOKEN
 from baseplate_serve._servers.http.limits import LINE_MAX, Limits
 from baseplate_serve._servers.http.refusal import Refused
 from baseplate_serve._servers.http.remembered import remember
 
-_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_METHOD = re.compile(TOKEN).fullmatch
 _VERSION = re.compile(r"HTTP/[0-9]\.[0-9]").fullmatch
 # RFC 3986 §3.2: a name, an IPv4 address or a bracketed IPv6 address, and a port.  No user: RFC 9110 §4.2.4.
 _AUTHORITY = re.compile(r"(?:\[[0-9A-Za-z:.%~_-]+\]|[0-9A-Za-z\-._~!$&'()*+,;=%]*)(?::[0-9]*)?").fullmatch
