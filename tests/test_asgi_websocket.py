@@ -202,6 +202,15 @@ def test_a_handshake_that_is_none(server, missing):
     assert exchange(server, b"\r\n".join(lines)).startswith(b"HTTP/1.1 400")
 
 
+@pytest.mark.parametrize("version", [b"8", b"14", b"x\xff", b"13\r\nSec-WebSocket-Version: 8"])
+def test_a_handshake_of_another_version_is_told_ours(server, version):
+    answer = exchange(server, HANDSHAKE.replace(b"Version: 13", b"Version: " + version))
+    assert answer.startswith(b"HTTP/1.1 426 Upgrade Required\r\n")
+    assert b"\r\nSec-WebSocket-Version: 13\r\n" in answer
+    assert b"\r\nUpgrade: websocket\r\n" in answer
+    assert answer.endswith(b"\r\n\r\nit opens no WebSocket: the version spoken here is 13\n")
+
+
 BAD_HEADERS = {
     "a protocol above ASCII": b"Sec-WebSocket-Protocol: \xe4\r\n",
     "an extension above ASCII": b"Sec-WebSocket-Extensions: \xff\r\n",

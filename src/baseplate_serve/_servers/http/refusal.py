@@ -11,11 +11,13 @@ class Refused(Exception):
     """The connection ends here: where the next request would begin is anybody's guess.
 
     *why* is the server's own words: nothing from the wire stands in it, so that it may be logged and sent.
+    *lines* are headers of the answer, with their ends.
     """
 
-    def __init__(self, why: str, status: int = 400) -> None:
+    def __init__(self, why: str, status: int = 400, lines: str = "") -> None:
         super().__init__(why)
         self.status = status
+        self.lines = lines
 
 
 FAILED = Refused("Internal Server Error", 500)
@@ -28,6 +30,6 @@ def answer_to(refused: Refused, *, bodiless: bool) -> bytes:
     body = f"{refused}\n".encode()
     head = (
         f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
-        "Connection: close\r\n\r\n"
+        f"{refused.lines}Connection: close\r\n\r\n"
     )
     return head.encode() if bodiless else head.encode() + body
