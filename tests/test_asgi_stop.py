@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import time
 
@@ -113,8 +114,8 @@ def test_what_does_not_end_when_it_is_cancelled_is_given_up(caplog):
         assert everything(sock) == b""
         assert not server.connections
         stopping.get(timeout=DEADLINE_S)
-    assert "GET / was cancelled and does not end" in caplog.text
-    assert "does not end, left behind: GET / " in caplog.text
+    # The connection's time and the server's end in the same moment: who is first closes it.
+    assert re.search("GET / was cancelled and does not end|does not end, left behind: GET / ", caplog.text)
 
 
 def test_a_start_up_that_fails_shuts_down_what_has_started():
