@@ -161,7 +161,14 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
             if self._run_batches(runner) if runner.first is None else self._run_first(runner):
                 self._plan_alone()
         finally:
-            back = self._leave(runner)
+            set_running_loop(None)
+            self._active = None
+            runner.loop = None
+            back = runner.caller or self._hub
+            runner.caller = None
+            if runner is not self._primary and not self._park(runner):
+                runner.parent = back
+                back = None
         return back
 
     def _run_first(self, runner: Runner) -> bool:
@@ -178,17 +185,12 @@ class Turns(SelectorEventLoop):  # type: ignore[misc] # untyped
         sys.set_asyncgen_hooks(*self._asyncgen_hooks)
         self._loops.hooked = self
 
-    def _leave(self, runner: Runner) -> greenlet.greenlet | None:
-        set_running_loop(None)
-        self._active = None
-        runner.loop = None
-        back, runner.caller = runner.caller or self._hub, None
-        if runner is not self._primary:
-            if len(self._parked) >= PARKED_MAX or self._closed:
-                runner.parent = back
-                return None
-            self._parked.append(runner)
-        return back
+    def _park(self, runner: Runner) -> bool:
+        """Keep it for later; False: there are enough."""
+        if len(self._parked) >= PARKED_MAX or self._closed:
+            return False
+        self._parked.append(runner)
+        return True
 
     def _run_batches(self, runner: Runner) -> bool:  # noqa: C901, PLR0912 (one loop, and the hot one: calls cost)
         """Run what is ready, and what becomes ready by that for a moment; True if a callback was blocked."""
