@@ -452,6 +452,28 @@ def test_an_eager_task_takes_its_first_step_at_once_and_is_one_of_ours(keyword):
     assert run(main()) == 0
 
 
+@EAGER_TASKS
+@pytest.mark.parametrize("keyword", [False, True])
+def test_an_eager_task_knows_where_it_was_made(keyword):
+    """In debug mode; one whose first step turns that on was made without."""
+
+    async def debugs(on):
+        asyncio.get_running_loop().set_debug(on)
+
+    async def main():
+        loop, how = asyncio.get_running_loop(), {"eager_start": True} if keyword else {}
+        if not keyword:
+            loop.set_task_factory(asyncio.eager_task_factory)
+        await loop.create_task(debugs(True), **how)
+        task = loop.create_task(debugs(False), **how)
+        await task
+        return task._source_traceback[-1]
+
+    frame = run(main())
+    assert frame.filename == __file__
+    assert "loop.create_task(debugs(False)" in frame.line
+
+
 def test_cancelling_a_blocked_task_again_and_again_costs_no_processor():
     """Finding 11: anyio tries in every turn of the loop."""
     import anyio

@@ -91,6 +91,16 @@ class SocketTransport(_SelectorSocketTransport):  # type: ignore[misc] # untyped
         if sent != len(data):
             super().write(memoryview(data)[sent:])  # it keeps what is left
 
+    def writelines(self, list_of_data: Any) -> None:
+        """As asyncio's; after the connection is lost as `write`, which Python 3.12 and 3.13.0 forget.
+
+        They would watch a descriptor that is closed, at which libev ends the process.
+        """
+        if self._conn_lost:
+            super().write(b"".join(list_of_data))
+        else:
+            super().writelines(list_of_data)
+
     def _call_connection_lost(self, exc: BaseException | None) -> None:
         try:
             super()._call_connection_lost(exc)

@@ -196,8 +196,8 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
             how.setdefault("eager_start", True)
         if factory is None or factory is EAGER:
             task: Any = HubTask(coro, loop=self, name=name, context=context, **how)
-            if self._debug:
-                del task._source_traceback[-1]
+            if task._source_traceback:
+                del task._source_traceback[-2:]  # this call, and the one that led here
             return task
         if inside:
             return super().create_task(coro, name=name, context=context, **how)

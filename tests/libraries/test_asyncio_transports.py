@@ -110,6 +110,19 @@ async def test_a_connection_that_is_reset(first):
 
 
 @on_hub
+async def test_lines_that_nobody_hears():
+    """Written between the loss of the connection and the moment the protocol is told of it."""
+    protocol, theirs = await connected()
+    with theirs:
+        protocol.transport.writelines([b"heard", bytearray(b" too")])
+        protocol.transport.abort()
+        protocol.transport.writelines([b"nobody hears", b" this"])
+        assert await within_deadline(protocol.ended) is None
+        await asyncio.sleep(0.001)  # a poll
+        assert read_to_the_end(theirs) == b"heard too"
+
+
+@on_hub
 async def test_reading_is_paused_and_goes_on():
     """While it is paused nothing is received, whatever was queued when that was said."""
 
