@@ -14,10 +14,8 @@ if TYPE_CHECKING:
 
     from baseplate_serve._servers.asgi.head import Request
 
-_VERSION = b"13"
-_WHAT_IS_SPOKEN = (
-    "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: upgrade\r\n"  # RFC 6455 §4.4
-)
+# RFC 6455 §4.4.
+_WHAT_IS_SPOKEN = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: upgrade\r\n"
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==").fullmatch  # 16 bytes in base64
 
 
@@ -30,7 +28,7 @@ def opened(protocol: WSConnection, head: bytes, request: Request) -> list[str]:
     versions = [value for name, value in request.headers if name == b"sec-websocket-version"]
     if request.length != 0:
         raise Refused("it opens no WebSocket: it has a body")  # a proxy may see one where we see frames
-    if versions and versions != [_VERSION]:
+    if versions and versions != [b"13"]:
         raise Refused("it opens no WebSocket: the version spoken here is 13", 426, _WHAT_IS_SPOKEN)
     if len(keys) != 1 or not _KEY(keys[0]):
         raise Refused("it opens no WebSocket: it needs one Sec-WebSocket-Key, of 16 bytes")
