@@ -14,18 +14,23 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from asgi_harness import connected, everything, exchange, serving, until
 from baseplate_serve._servers.asgi import websocket
 from deadline import DEADLINE_S, wait_for
-from websocket_harness import BEGIN, BYTES, CLOSE, END, GO_ON, HANDSHAKE, PING, TEXT, Echo, masked, opened, ws
+from websocket_harness import (
+    BEGIN,
+    BYTES,
+    CLOSE,
+    END,
+    GO_ON,
+    HANDSHAKE,
+    PING,
+    TEXT,
+    an_echo,
+    its_server,
+    masked,
+    opened,
+    ws,
+)
 
-
-@pytest.fixture
-def echo():
-    return Echo()
-
-
-@pytest.fixture
-def server(echo):
-    with serving(echo) as running:
-        yield running
+FIXTURES = an_echo, its_server  # `echo` and `server`: pytest finds them here
 
 
 def test_text_bytes_and_a_close_with_a_code(server, echo):

@@ -13,7 +13,20 @@ from websockets.exceptions import ConnectionClosed
 from asgi_harness import connected, everything, exchange, serving, until
 from baseplate_serve._servers.asgi import websocket
 from deadline import DEADLINE_S, wait_for
-from websocket_harness import CLOSE, HANDSHAKE, PING, TEXT, Echo, closing, masked, opened, ws
+from websocket_harness import (
+    CLOSE,
+    HANDSHAKE,
+    PING,
+    TEXT,
+    an_echo,
+    closing,
+    its_server,
+    masked,
+    opened,
+    ws,
+)
+
+FIXTURES = an_echo, its_server  # `echo` and `server`: pytest finds them here
 
 NEVER_S = 3600
 LARGE = 5_000_000
@@ -26,17 +39,6 @@ FAILURES = {
     "no UTF-8": (masked(TEXT, b"\xff\xff"), 1007),
     "a close whose reason is no UTF-8": (masked(CLOSE, b"\x03\xe8\xff"), 1007),
 }
-
-
-@pytest.fixture
-def echo():
-    return Echo()
-
-
-@pytest.fixture
-def server(echo):
-    with serving(echo) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
+import pytest
 from gevent.event import Event
 from websockets.sync.client import connect
 
-from asgi_harness import connected, reply, until, url
+from asgi_harness import connected, reply, serving, until, url
 
 HANDSHAKE = (
     b"GET /raw HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -39,6 +40,17 @@ class Echo:
                 await send({**message, "type": "websocket.send"})
         finally:
             self.ended.set()
+
+
+@pytest.fixture(name="echo")
+def an_echo():
+    return Echo()
+
+
+@pytest.fixture(name="server")
+def its_server(echo):
+    with serving(echo) as running:
+        yield running
 
 
 def ws(server, path="/", **options):

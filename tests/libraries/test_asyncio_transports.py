@@ -11,6 +11,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
+from asgi_harness import everything
 from deadline import DEADLINE_S, wait_for
 from loops import on_hub, within_deadline
 
@@ -49,13 +50,6 @@ async def connected(protocol_class=Heard):
     return protocol, theirs
 
 
-def read_to_the_end(sock):
-    data = bytearray()
-    while received := sock.recv(1 << 20):
-        data += received
-    return bytes(data)
-
-
 PIECES = [b"small", b"", bytes(300_000), bytearray(b"a bytearray"), memoryview(os.urandom(500_000)), b"last"]
 
 
@@ -70,7 +64,7 @@ async def test_what_is_written_arrives_in_order_whoever_reads_slowly():
             begun += theirs.recv(100_000, socket.MSG_DONTWAIT) if piece else b""
         assert protocol.transport.get_write_buffer_size()
         protocol.transport.write_eof()
-        reading = gevent.spawn(read_to_the_end, theirs)
+        reading = gevent.spawn(everything, theirs)
         theirs.shutdown(socket.SHUT_WR)
         assert await within_deadline(protocol.ended) is None
         reading.join(DEADLINE_S)
@@ -89,7 +83,7 @@ async def test_a_write_that_is_none():
             protocol.transport.write(b"late")
         protocol.transport.close()
         assert await within_deadline(protocol.ended) is None
-        assert read_to_the_end(theirs) == b""
+        assert everything(theirs) == b""
 
 
 @pytest.mark.parametrize("first", ["a write", "a read"])
@@ -119,7 +113,7 @@ async def test_lines_that_nobody_hears():
         protocol.transport.writelines([b"nobody hears", b" this"])
         assert await within_deadline(protocol.ended) is None
         await asyncio.sleep(0.001)  # a poll
-        assert read_to_the_end(theirs) == b"heard too"
+        assert everything(theirs) == b"heard too"
 
 
 @on_hub
