@@ -172,9 +172,8 @@ class HubEventLoop(FirstSteps, Descriptors, Transports, Signals, Threads, Childr
         """As asyncio's; outside of this loop's callbacks eager tasks wait for a turn, too."""
         if self._closed:
             self._check_closed()
-        if (
-            self._task_factory is None and not kwargs
-        ):  # nearly always; keywords that say nothing cost a twentieth
+        if self._task_factory is None and not kwargs:
+            # Nearly always; keywords that say nothing cost a twentieth.
             if name is None and context is None:
                 task: Any = HubTask(coro, loop=self)
             else:
